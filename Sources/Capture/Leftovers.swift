@@ -1,0 +1,49 @@
+import Glibc
+import MeshModel
+import Netfilter
+
+/// What an agent that is gone has left in the kernel, by name and by mark of origin, whatever its settings were.
+package enum Leftovers {
+    package enum Mode: Equatable, Sendable {
+        /// After a crash (`ExecStopPost`). The guard stays: calls to virtual addresses fail at once instead of hanging, and nothing else is refused
+        /// unless `keepBlock`, which leaves blocked cgroups and ports under STRICT closed until an agent is back.
+        case crash(keepBlock: Bool)
+        /// Everything goes: the operator stopped or removed Weft.
+        case purge
+    }
+
+    /// Call it where no agent runs: a living agent would put things back. Uses the calling thread's network namespace.
+    package static func remove(_ mode: Mode) throws(MeshError) {
+        do throws(NetfilterError) {
+            let tables = try NFTables()
+            try removeRedirects(tables)
+            try RouteKeeper.removeAll()
+            switch mode {
+            case .purge:
+                var transaction = NFTransaction()
+                transaction.destroy(NFTableID(name: KernelNames.guardTable))
+                try tables.commit(transaction)
+            case .crash(keepBlock: true): break
+            case .crash(keepBlock: false): try openGuard(tables)
+            }
+        } catch {
+            throw CaptureEngine.problem("removing what an agent left", error)
+        }
+    }
+
+    /// The kernel has removed an owned table with its owner; one without owner can only be somebody's mistake, and goes too.
+    private static func removeRedirects(_ tables: NFTables) throws(NetfilterError) {
+        guard let table = try tables.tables().first(where: { $0.name == KernelNames.table && $0.family == .inet }) else { return }
+        var transaction = NFTransaction()
+        transaction.delete(table.id)
+        try tables.commit(transaction)
+    }
+
+    private static func openGuard(_ tables: NFTables) throws(NetfilterError) {
+        let table = NFTableID(name: KernelNames.guardTable)
+        guard try tables.tables().contains(where: { $0.id == table }) else { return }
+        var transaction = NFTransaction()
+        for set in try tables.sets(table) where [KernelNames.blockedSet, CaptureSets.strictPorts].contains(set.name) { transaction.flush(set) }
+        try tables.commit(transaction)
+    }
+}

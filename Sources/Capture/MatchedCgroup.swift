@@ -1,0 +1,20 @@
+import MeshModel
+
+/// One cgroup that a workload's selector matches.
+package struct MatchedCgroup: Equatable, Sendable {
+    /// Below the mount, `/shop.slice/web.service`.
+    package let path: String
+    /// The inode number of its directory.
+    package let id: UInt64
+    /// By index into the workloads that were set.
+    package let workload: Int
+    /// Nil: it is captured.
+    package let refusal: CaptureRefusal?
+
+    package init(path: String, id: UInt64, workload: Int, refusal: CaptureRefusal?) {
+        self.path = path
+        self.id = id
+        self.workload = workload
+        self.refusal = refusal
+    }
+}

@@ -1,0 +1,241 @@
+import Identity
+import Logging
+import MeshModel
+import Plane
+import Platform
+import Reactor
+
+/// The catalog of this node: the shell of `CatalogCore`.
+///
+/// Overview: owns this node's records, keeps those of all other nodes, and says when the whole looks different.
+/// Function: `start`, then `use` the node's credentials; streams to other nodes are dialled and kept as addresses become known (`setSeeds`, signed node
+/// records); streams that workers accepted come through `accept`. `declare`, `register` and `deregister` change this node's services, whose health it checks.
+/// Implementation: timers, streams and calls become inputs of the core; its effects become frames, files and callbacks. All on the control loop; only files
+/// are written elsewhere.
+@Control
+package final class Catalog {
+    package let configuration: CatalogConfiguration
+    /// Called with every new view.
+    package var onChange: (@Control (CatalogView) -> Void)?
+    /// Called for what the journal should tell.
+    package var onEvent: (@Control (CatalogEvent) -> Void)?
+    /// A stream to this node ended without being closed here: a reason to probe it now.
+    package var onStreamLost: (@Control (String) -> Void)?
+    /// The last view that was published.
+    package private(set) var view = CatalogView()
+
+    let logger: Logger
+    let store: CatalogStore
+    let keys: RecordKeys
+    var core: CatalogCore
+    var links: PeerLinks
+    var declared: [LocalInstance.ID: LocalInstance] = [:]
+    var registered: [LocalInstance.ID: LocalInstance] = [:]
+    private(set) var health: HealthChecker!
+    var isStarted = false
+
+    private var credentials: CredentialSet?
+    private var timers: [TimerID] = []
+    private var commitTimer: TimerID?
+    private var publishTimer: TimerID?
+    private var saveTimer: TimerID?
+    private var exchangeTimer: TimerID?
+
+    package init(_ configuration: CatalogConfiguration, logger: Logger, clock: @escaping @Sendable () -> WallTime = { .now() }) {
+        self.configuration = configuration
+        self.logger = logger
+        store = CatalogStore(directory: configuration.directory)
+        keys = RecordKeys(clock: clock)
+        core = CatalogCore(
+            node: configuration.info.name, trustDomain: configuration.trustDomain, generation: 1, limits: configuration.limits, authority: keys.authority)
+        links = PeerLinks(node: configuration.info.name)
+        health = HealthChecker(mark: configuration.mark) { [weak self] id, health in self?.healthChanged(id, health) }
+    }
+
+    // MARK: Life
+
+    /// Reads the files and begins: this node's registered services, and what was last known of others, marked stale.
+    ///
+    /// - Parameter credentials: records on disk are verified like any others, so nothing of other nodes is known before there are some.
+    package func start(_ credentials: CredentialSet?) async throws(MeshError) {
+        precondition(!isStarted, "a catalog starts once")
+        keys.use(credentials)
+        self.credentials = credentials
+        let opened = try await store.open(now: .now())
+        let registered = try await store.registered()
+        let remote = credentials == nil ? (deltas: [], warning: nil) : await store.remote(keys.authority)
+        for warning in [opened.warning, remote.warning] { if let warning { logger.warning("\(warning)") } }
+        var fresh = CatalogCore(
+            node: configuration.info.name, trustDomain: configuration.trustDomain, generation: opened.generation, limits: configuration.limits,
+            authority: keys.authority)
+        // What membership said while the files were read.
+        for (name, liveness) in core.livenesses { fresh.liveness(name, liveness, .now()) }
+        core = fresh
+        isStarted = true
+        core.restore(remote.deltas, .now())
+        do throws(Refusal) {
+            try core.put(.node(configuration.info.name), payload: JSON.encode(NodePayload(configuration.info)))
+        } catch {
+            throw MeshError(
+                .configuration, code: "node_record", "this node cannot describe itself to others: \(error)",
+                remedy: "configure an address that other nodes can reach")
+        }
+        for instance in registered { self.registered[instance.id] = instance }
+        for id in Set(self.registered.keys).union(declared.keys) { refresh(id) }
+        timers = [
+            ControlLoop.shared.every(.seconds(1)) { [weak self] in self?.tick() },
+            ControlLoop.shared.every(.milliseconds(250)) { [weak self] in self?.dialDue() },
+        ]
+        scheduleExchange()
+        perform()
+        publishNow()
+    }
+
+    /// Closes every stream and ends every check. What is known is saved.
+    package func stop() async {
+        guard isStarted else { return }
+        isStarted = false
+        for timer in timers + [commitTimer, publishTimer, saveTimer, exchangeTimer].compactMap({ $0 }) { ControlLoop.shared.cancel(timer) }
+        timers = []
+        health.stopAll()
+        closeAll("this node stops")
+        await save(core.remote(bytes: configuration.savedBytes))
+    }
+
+    /// New certificates or roots; nil when the node left its mesh. Everything is signed again when the node's certificate is another.
+    package func use(_ credentials: CredentialSet?) {
+        let isOther = credentials?.signer.certificate != self.credentials?.signer.certificate
+        self.credentials = credentials
+        keys.use(credentials)
+        guard isStarted else { return }
+        if credentials == nil {
+            closeAll("this node left the mesh")
+        } else if isOther {
+            core.resign(.now())
+            perform()
+            dialDue()
+        }
+    }
+
+    var currentCredentials: CredentialSet? { credentials }
+
+    /// Membership's word on a node: `dead` and `left` take its endpoints out at once and close the stream to it.
+    package func liveness(_ node: String, _ liveness: Liveness) {
+        core.liveness(node, liveness, .now())
+        let isGone = liveness == .dead || liveness == .left
+        links.plan.setGone(node, isGone, .now())
+        if isGone { closeLink(node, "membership says that \(node) is \(liveness.rawValue)") }
+        perform()
+        // A loss counts now; what comes can wait for the others that come with it.
+        if isGone, isStarted { publishNow() }
+    }
+
+    // MARK: Introspection
+
+    package var counters: CatalogCounters { core.counters }
+    /// At least one other node is connected, and everything that connected nodes are known to have is here.
+    package var isSettled: Bool { !links.links.isEmpty && core.isSettled }
+    package var healthCounters: (passed: UInt64, failed: UInt64, postponed: UInt64) { (health.passed, health.failed, health.postponed) }
+    package var positions: [String: Position] { core.positions }
+    /// Where a node's tunnels end, from its own signed record.
+    package func address(of node: String) -> SocketAddress? { core.index.nodes[node]?.tunnel }
+
+    // MARK: Effects
+
+    /// Carries out what the core asked for.
+    func perform() {
+        while !core.effects.isEmpty {
+            let effects = core.effects
+            core.effects = []
+            for effect in effects {
+                switch effect {
+                case .send(let message, let peer): send(message, to: peer)
+                case .broadcast(let message): broadcast(message)
+                case .viewChanged: schedulePublish()
+                case .saveRemote: scheduleSave()
+                case .saveGeneration(let generation):
+                    do throws(MeshError) { try store.save(generation: generation) } catch { logger.error("the new generation is not on disk: \(error)") }
+                case .disconnect(let peer): closeLink(peer, "too much that had to be refused")
+                case .event(let event): tell(event)
+                }
+            }
+        }
+        // Without a certificate the changes stay; `tick` tries again every second.
+        if core.isDirty, !core.isUnsigned { scheduleCommit() }
+    }
+
+    private func tell(_ event: CatalogEvent) {
+        switch event {
+        case .refused, .portConflict, .generationJumped, .cannotSign: logger.warning("\(event)")
+        case .nodeAppeared, .nodeDropped: logger.info("\(event)")
+        }
+        onEvent?(event)
+    }
+
+    private func tick() {
+        core.tick(.now())
+        perform()
+    }
+
+    private func scheduleCommit() {
+        guard commitTimer == nil, isStarted else { return }
+        commitTimer = ControlLoop.shared.after(configuration.batch) { [weak self] in
+            guard let self else { return }
+            commitTimer = nil
+            core.commit(.now())
+            perform()
+        }
+    }
+
+    private func scheduleExchange() {
+        let spread = Double.random(in: 0.8..<1.2)
+        let wait = Duration.nanoseconds(Int64(Double(configuration.exchange.nanoseconds) * spread))
+        exchangeTimer = ControlLoop.shared.after(wait) { [weak self] in
+            guard let self else { return }
+            core.exchange(.now(), random: .random(in: 0...(.max)))
+            perform()
+            scheduleExchange()
+        }
+    }
+
+    // MARK: Publishing
+
+    private func schedulePublish() {
+        guard publishTimer == nil, isStarted else { return }
+        publishTimer = ControlLoop.shared.after(configuration.debounce) { [weak self] in self?.publishNow() }
+    }
+
+    func publishNow() {
+        if let publishTimer { ControlLoop.shared.cancel(publishTimer) }
+        publishTimer = nil
+        let fresh = core.view()
+        let nodesChanged = fresh.nodes.map(\.info) != view.nodes.map(\.info)
+        view = fresh
+        if nodesChanged {
+            links.plan.setNodes(core.nodeAddresses, .now())
+            dialDue()
+        }
+        perform()
+        onChange?(fresh)
+    }
+
+    // MARK: Files
+
+    private func scheduleSave() {
+        guard saveTimer == nil, isStarted else { return }
+        saveTimer = ControlLoop.shared.after(configuration.save) { [weak self] in
+            guard let self else { return }
+            saveTimer = nil
+            let deltas = core.remote(bytes: configuration.savedBytes)
+            Task { @Control in await self.save(deltas) }
+        }
+    }
+
+    private func save(_ deltas: [OriginDelta]) async {
+        do throws(MeshError) {
+            try await store.save(remote: deltas)
+        } catch {
+            logger.error("what is known of other nodes is not on disk: \(error)")
+        }
+    }
+}

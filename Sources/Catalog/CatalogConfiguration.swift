@@ -1,0 +1,31 @@
+import MeshModel
+import Platform
+
+/// What the catalog of one node needs to know.
+package struct CatalogConfiguration: Sendable {
+    /// This node as it describes itself; its name and tunnel address are what the certificate and the listener are.
+    package var info: NodeInfo
+    package var trustDomain: String
+    /// For its files; made with mode 0700 when it is not there.
+    package var directory: String
+    /// SO_MARK of its sockets, so that capture skips them; 0 for none.
+    package var mark: UInt32
+    package var limits = CatalogLimits()
+    /// How long local changes are collected before they are signed and sent.
+    package var batch: Duration = .milliseconds(5)
+    /// How long changes are collected before the view is published. Changes of local health are published at once.
+    package var debounce: Duration = .milliseconds(10)
+    /// How often digests are compared with one random peer.
+    package var exchange: Duration = .seconds(5)
+    /// How long after a change what is known of other nodes is saved.
+    package var save: Duration = .seconds(10)
+    /// The most bytes of other nodes' records that are saved.
+    package var savedBytes = 64 << 20
+
+    package init(info: NodeInfo, trustDomain: String, directory: String, mark: UInt32) {
+        self.info = info
+        self.trustDomain = trustDomain
+        self.directory = directory
+        self.mark = mark
+    }
+}

@@ -1,0 +1,55 @@
+import MeshModel
+import Platform
+
+/// The catalog as the rest of the agent sees it: immutable, sorted by name, complete.
+package struct CatalogView: Sendable, Equatable {
+    /// Grows with each view.
+    package var sequence: UInt64
+    package var nodes: [NodeView]
+    package var services: [ServiceView]
+
+    package init(sequence: UInt64 = 0, nodes: [NodeView] = [], services: [ServiceView] = []) {
+        self.sequence = sequence
+        self.nodes = nodes
+        self.services = services
+    }
+
+    package struct NodeView: Sendable, Equatable {
+        package var info: NodeInfo
+        /// Nil while membership has not heard of it.
+        package var liveness: Liveness?
+        /// Its endpoints may get traffic.
+        package var reachable: Bool
+        /// Known from before this agent's start, and not confirmed since.
+        package var stale: Bool
+        /// How far its records are known.
+        package var position: Position
+        package var endpoints: Int
+    }
+
+    package struct ServiceView: Sendable, Equatable {
+        package var service: Service
+        /// Sorted by node, then address. Empty never: a service without endpoints is not in the view.
+        package var endpoints: [EndpointView]
+    }
+
+    package struct EndpointView: Sendable, Equatable {
+        package var endpoint: Endpoint
+        /// Its node is not known to be gone.
+        package var reachable: Bool
+        package var stale: Bool
+        /// May get traffic: reachable and not known to be unhealthy.
+        package var usable: Bool { reachable && endpoint.health != .unhealthy }
+    }
+
+    /// - Complexity: O(log services).
+    package func service(_ name: ServiceName) -> ServiceView? {
+        var low = 0
+        var high = services.count
+        while low < high {
+            let middle = (low + high) / 2
+            if services[middle].service.name < name { low = middle + 1 } else { high = middle }
+        }
+        return low < services.count && services[low].service.name == name ? services[low] : nil
+    }
+}

@@ -1,0 +1,121 @@
+import MeshModel
+
+/// Services by name, built from records one change at a time: a view costs what changed, not what is known.
+struct CatalogIndex: Sendable {
+    private struct Reference: Hashable {
+        var origin: String
+        var key: RecordKey
+    }
+    private struct Entry {
+        var endpoints: [Reference: (endpoint: Endpoint, port: UInt16)] = [:]
+        /// As of the last build; nil after a change.
+        var built: (endpoints: [CatalogView.EndpointView], port: UInt16)?
+        var conflict: [UInt16: [String]] = [:]
+    }
+    /// Whether an origin's endpoints may get traffic, and whether what is known of it is from before this start.
+    struct Reach: Hashable, Sendable {
+        var reachable: Bool
+        var stale: Bool
+    }
+
+    private(set) var nodes: [String: NodeInfo] = [:]
+    private var services: [ServiceName: Entry] = [:]
+    private var byOrigin: [String: [RecordKey: ServiceName]] = [:]
+    private var addresses: [ServiceName: VirtualIP.Pair] = [:]
+    private var sorted: [ServiceName] = []
+    private var namesChanged = false
+
+    /// How many endpoints an origin has.
+    func endpoints(of origin: String) -> Int { byOrigin[origin]?.count ?? 0 }
+
+    /// Enters a record's content, or takes it out with nil. False when nothing was changed by it.
+    @discardableResult
+    mutating func set(_ key: RecordKey, of origin: String, to content: RecordContent?) -> Bool {
+        switch content {
+        case .node(let info):
+            guard nodes[origin] != info else { return false }
+            nodes[origin] = info
+            return true
+        case .endpoint(let endpoint, let port):
+            let reference = Reference(origin: origin, key: key)
+            if let service = byOrigin[origin]?[key] {
+                if service == endpoint.service, let old = services[service]?.endpoints[reference], old.endpoint == endpoint, old.port == port { return false }
+                if service != endpoint.service { removeEndpoint(reference, from: service) }
+            }
+            byOrigin[origin, default: [:]][key] = endpoint.service
+            if services[endpoint.service] == nil { namesChanged = true }
+            services[endpoint.service, default: Entry()].endpoints[reference] = (endpoint, port)
+            services[endpoint.service]?.built = nil
+            return true
+        case .opaque, nil:
+            if key.kind == RecordKey.nodeKind, content == nil { return nodes.removeValue(forKey: origin) != nil }
+            guard let service = byOrigin[origin]?[key] else { return false }
+            removeEndpoint(Reference(origin: origin, key: key), from: service)
+            return true
+        }
+    }
+
+    /// Takes out everything of an origin.
+    mutating func remove(_ origin: String) {
+        nodes[origin] = nil
+        for (key, service) in byOrigin[origin] ?? [:] { removeEndpoint(Reference(origin: origin, key: key), from: service) }
+        byOrigin[origin] = nil
+    }
+
+    /// The origin's reach changed.
+    mutating func touch(_ origin: String) {
+        for service in Set((byOrigin[origin] ?? [:]).values) { services[service]?.built = nil }
+    }
+
+    /// All services in order of their names. Conflicts about ports that were not there at the last build go to `conflicts`.
+    mutating func build(_ reach: (String) -> Reach, conflicts: inout [CatalogEvent]) -> [CatalogView.ServiceView] {
+        if namesChanged {
+            sorted = services.keys.sorted()
+            addresses = VirtualIP.assign(sorted)
+            namesChanged = false
+        }
+        var views: [CatalogView.ServiceView] = []
+        views.reserveCapacity(sorted.count)
+        for name in sorted {
+            // Beyond the virtual range's size the last names have no address and cannot be called.
+            guard let pair = addresses[name], let (endpoints, port) = built(name, reach, &conflicts) else { continue }
+            views.append(.init(service: Service(name: name, port: port, addresses: pair), endpoints: endpoints))
+        }
+        return views
+    }
+
+    // MARK: Private
+
+    private mutating func removeEndpoint(_ reference: Reference, from service: ServiceName) {
+        byOrigin[reference.origin]?[reference.key] = nil
+        services[service]?.endpoints[reference] = nil
+        services[service]?.built = nil
+        if services[service]?.endpoints.isEmpty == true {
+            services[service] = nil
+            namesChanged = true
+        }
+    }
+
+    private mutating func built(
+        _ name: ServiceName, _ reach: (String) -> Reach, _ conflicts: inout [CatalogEvent]
+    ) -> (endpoints: [CatalogView.EndpointView], port: UInt16)? {
+        guard let entry = services[name] else { return nil }
+        if let built = entry.built { return built }
+        let all = entry.endpoints.sorted { ($0.key.origin, $0.value.endpoint.address, $0.key.key) < ($1.key.origin, $1.value.endpoint.address, $1.key.key) }
+        guard let first = all.first else { return nil }
+        // The smallest node's word counts: every node decides the same, and one that comes or goes rarely changes it.
+        let port = first.value.port
+        var others: [UInt16: [String]] = [:]
+        for (reference, value) in all where value.port != port && others[value.port]?.contains(reference.origin) != true {
+            others[value.port, default: []].append(reference.origin)
+        }
+        if !others.isEmpty, others != entry.conflict { conflicts.append(.portConflict(name, chosen: port, others: others)) }
+        let built = all.map { reference, value in
+            let reach = reach(reference.origin)
+            return CatalogView.EndpointView(endpoint: value.endpoint, reachable: reach.reachable, stale: reach.stale)
+        }
+        services[name]?.conflict = others
+        services[name]?.built = (built, port)
+        return (built, port)
+    }
+}

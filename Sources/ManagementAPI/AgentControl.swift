@@ -1,0 +1,45 @@
+/// What the daemon lets people and programs do: the management server calls it, `weftd` implements it.
+///
+/// Calls come from the server's own threads and several at once; an implementation confines itself (`@Control`). Those that throw tell the reason
+/// and the remedy in the error, which reaches the person as it is. Access is checked before: `Route.access` says what each needs.
+package protocol AgentControl: Sendable {
+    func status() async -> Status
+    func version() async -> VersionReport
+    /// Every metric of the agent, in Prometheus's text format 0.0.4.
+    func metrics() async -> String
+
+    /// Makes a mesh: trust domain, root and authority on this node.
+    func initialise(_ request: InitRequest) async throws(APIError) -> InitReport
+    /// Lets one node join; only the authority's node can.
+    func createToken(_ request: TokenRequest) async throws(APIError) -> TokenReport
+    /// Newest first; empty on a node that is not the authority's.
+    func tokens() async throws(APIError) -> TokenList
+    /// Withdraws a token that nobody used yet; returns what it was.
+    func deleteToken(id: String) async throws(APIError) -> TokenEntry
+    func join(_ request: JoinRequest) async throws(APIError) -> JoinReport
+    func leave(_ request: LeaveRequest) async throws(APIError) -> LeaveReport
+    /// Sorted by name, this node included.
+    func members() async throws(APIError) -> MemberList
+
+    /// Sorted by namespace and name.
+    func services() async throws(APIError) -> ServiceList
+    func service(_ name: ServiceReference) async throws(APIError) -> ServiceDetail
+    /// Registers an endpoint of this node, or replaces the one with the same service, port and address.
+    func registerService(_ request: ServiceRegistration) async throws(APIError) -> RegistrationReport
+    /// Throws `notFound` when no endpoint of this node matches, `conflict` for one that a file declares.
+    func deregisterService(_ request: ServiceDeregistration) async throws(APIError) -> DeregistrationReport
+
+    func workloads() async throws(APIError) -> WorkloadList
+    func captures() async throws(APIError) -> CaptureList
+    func addCapture(_ request: CaptureRequest) async throws(APIError) -> CaptureReport
+    func removeCapture(_ request: CaptureRemoval) async throws(APIError) -> CaptureReport
+    /// Returns once the unit's cgroup is in the kernel's set; throws `timedOut` after the request's timeout, and returns or throws soon when its task is
+    /// cancelled: the server stops then.
+    func captureReady(_ request: CaptureReadyRequest) async throws(APIError) -> CaptureReadyReport
+
+    /// The open flows and the last closed ones, newest first.
+    func connections(_ request: ConnectionsRequest) async throws(APIError) -> ConnectionList
+    func certificates() async throws(APIError) -> CertificateList
+    /// Reads the configuration again. When it is wrong the running one stays and the report has the errors.
+    func reload() async throws(APIError) -> ReloadReport
+}

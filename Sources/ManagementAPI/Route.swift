@@ -1,0 +1,60 @@
+/// Every operation of the management API: one list for the server, the command line and the check of `Documentation/openapi.yaml`.
+package enum Route: String, CaseIterable, Sendable {
+    case getStatus, getVersion, getMetrics
+    case initialise, listTokens, createToken, deleteToken, join, leave, listMembers
+    case listServices, getService, registerService, deregisterService
+    case listWorkloads, listCaptures, addCapture, removeCapture, captureReady
+    case listConnections, listCertificates, reload
+
+    package enum Method: String, Sendable, CaseIterable { case get = "GET", post = "POST", delete = "DELETE" }
+    /// What a caller needs: root may do everything, the groups' names are configurable.
+    package enum Access: Sendable { case read, change }
+
+    package var method: Method {
+        switch self {
+        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .listServices, .getService, .listWorkloads, .listCaptures, .captureReady,
+            .listConnections, .listCertificates:
+            .get
+        case .initialise, .createToken, .join, .leave, .registerService, .addCapture, .reload: .post
+        case .deleteToken, .deregisterService, .removeCapture: .delete
+        }
+    }
+
+    /// The path; a part in braces is a parameter, as in OpenAPI.
+    package var path: String {
+        switch self {
+        case .getStatus: "/v1/status"
+        case .getVersion: "/v1/version"
+        case .getMetrics: "/metrics"
+        case .initialise: "/v1/init"
+        case .listTokens, .createToken: "/v1/tokens"
+        case .deleteToken: "/v1/tokens/{id}"
+        case .join: "/v1/join"
+        case .leave: "/v1/leave"
+        case .listMembers: "/v1/members"
+        case .listServices, .registerService: "/v1/services"
+        case .getService, .deregisterService: "/v1/services/{name}"
+        case .listWorkloads: "/v1/workloads"
+        case .listCaptures, .addCapture, .removeCapture: "/v1/captures"
+        case .captureReady: "/v1/captures/ready"
+        case .listConnections: "/v1/connections"
+        case .listCertificates: "/v1/certificates"
+        case .reload: "/v1/reload"
+        }
+    }
+
+    /// The parameters that may stand after `?`; any other is refused.
+    package var query: [String] {
+        switch self {
+        case .deregisterService: ["port", "address"]
+        case .removeCapture: ["kind", "selector"]
+        case .captureReady: ["unit", "timeoutSeconds"]
+        case .listConnections: ["limit"]
+        case .getStatus, .getVersion, .getMetrics, .initialise, .listTokens, .createToken, .deleteToken, .join, .leave, .listMembers, .listServices,
+            .getService, .registerService, .listWorkloads, .listCaptures, .addCapture, .listCertificates, .reload:
+            []
+        }
+    }
+
+    package var access: Access { method == .get ? .read : .change }
+}

@@ -1,0 +1,52 @@
+import Platform
+
+/// The addresses that names resolve to. They exist on no wire: the kernel hands what is sent to them to the proxy.
+///
+/// An address is a stable hash of the service's name, so every node and every restart gives the same one without asking anybody.
+/// Two names can fall on one IPv4 address (of 65,000 usable ones); `assign` moves the later name on by one.
+package enum VirtualIP {
+    /// Class E space, never routed (RFC 1112 section 4).
+    package static let v4Network = IPNetwork(IPAddress(v4: 0xf0f0_0000), prefixLength: 16)!
+    /// A unique local prefix (RFC 4193) spelling "weft".
+    package static let v6Network = IPNetwork(IPAddress(high: 0xfd77_6566_7400_0000, low: 0), prefixLength: 48)!
+
+    package struct Pair: Hashable, Sendable {
+        package var v4: IPAddress
+        package var v6: IPAddress
+        package init(v4: IPAddress, v6: IPAddress) {
+            self.v4 = v4
+            self.v6 = v6
+        }
+    }
+
+    package static func isVirtual(_ address: IPAddress) -> Bool { v4Network.contains(address) || v6Network.contains(address) }
+
+    /// Addresses for all names. Independent of the order given; the smaller name keeps a contested address.
+    package static func assign(_ names: some Sequence<ServiceName>) -> [ServiceName: Pair] {
+        var result: [ServiceName: Pair] = [:]
+        var taken: Set<UInt16> = []
+        for name in Set(names).sorted() {
+            let hash = hash(name)
+            guard taken.count < usable else { break }
+            var host = UInt16(truncatingIfNeeded: hash)
+            while host == 0 || host == 0xffff || taken.contains(host) { host &+= 1 }
+            taken.insert(host)
+            result[name] = Pair(
+                v4: IPAddress(v4: v4Network.base.v4Number | UInt32(host)),
+                v6: IPAddress(high: v6Network.base.high, low: hash | 1))
+        }
+        return result
+    }
+
+    /// The most services that can have an address; `assign` gives the rest none.
+    package static let usable = 65_534
+
+    /// FNV-1a, 64 bit, then a final avalanche: names differ in their last bytes.
+    private static func hash(_ name: ServiceName) -> UInt64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in name.description.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        hash ^= hash >> 33
+        hash = hash &* 0xff51_afd7_ed55_8ccd
+        return hash ^ hash >> 33
+    }
+}

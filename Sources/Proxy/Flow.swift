@@ -1,0 +1,107 @@
+import Platform
+import Reactor
+
+/// One direction of a relay: what was read and not yet written. A plain value.
+struct Half {
+    /// Bytes that the destination did not take, `stashCount` of them from `stashOffset` on.
+    var stash: UnsafeMutableRawPointer?
+    var stashOffset = 0
+    var stashCount = 0
+    var stashCapacity = 0
+    var pipe: Pipe?
+    /// Bytes moved so far.
+    var total: UInt64 = 0
+    /// The source has ended.
+    var ended = false
+    /// The destination was told so.
+    var finished = false
+
+    /// Bytes wait for the destination.
+    var holds: Bool { stashCount > 0 || (pipe?.held ?? 0) > 0 }
+}
+
+/// One connection that passes through this node.
+///
+/// Function: has one or two sockets; where the other side is a stream of a tunnel, that side's descriptor is −1 and `tunnel` names it.
+/// A plain value in the worker's slab, taken by pointer once per event; no references in it.
+struct Flow {
+    enum Phase: UInt8 {
+        case free
+        /// Waiting for the application's socket.
+        case connecting
+        /// Waiting for a tunnel, or for the answer to CONNECT.
+        case opening
+        case relaying
+    }
+    /// A slot number that means "none".
+    static let none = UInt32.max
+
+    var phase = Phase.free
+    var direction = Direction.outbound
+    var security = Security.plaintext
+    /// Queued for another turn already.
+    var queued = false
+    var attempts: UInt8 = 0
+
+    /// The caller's socket (outbound, inbound), or −1.
+    var client: CInt = -1
+    /// The application's socket, or −1.
+    var server: CInt = -1
+    /// The tunnel's slot and the stream in it, or `none`.
+    var tunnel = Flow.none
+    var stream: Int32 = -1
+    /// The next flow that waits for the same tunnel.
+    var nextWaiting = Flow.none
+
+    /// From the caller to the endpoint, and back.
+    var up = Half()
+    var down = Half()
+    var opened = MonotonicTime(nanoseconds: 0)
+    /// When the flow is given up unless something happens; the wheel asks.
+    var deadline = MonotonicTime(nanoseconds: 0)
+    /// The last time that bytes moved.
+    var active = MonotonicTime(nanoseconds: 0)
+    /// A wheel timer is set.
+    var timed = false
+
+    var source = SocketAddress(.anyV4, port: 0)
+    var destination = SocketAddress(.anyV4, port: 0)
+    var endpoint = SocketAddress(.anyV4, port: 0)
+    var sourceIdentity: NameID = 0
+    var destinationIdentity: NameID = 0
+    var workload: NameID = 0
+    var service: NameID = 0
+    var node: NameID = 0
+    /// Counted as opened; and the bytes that the label counters already have.
+    var counted = false
+    var countedSent: UInt64 = 0
+    var countedReceived: UInt64 = 0
+    /// Endpoints that failed for this flow.
+    var tried: (SocketAddress?, SocketAddress?, SocketAddress?, SocketAddress?) = (nil, nil, nil, nil)
+
+    func hasTried(_ address: SocketAddress) -> Bool {
+        tried.0 == address || tried.1 == address || tried.2 == address || tried.3 == address
+    }
+    mutating func markTried(_ address: SocketAddress) {
+        switch attempts {
+        case 0: tried.0 = address
+        case 1: tried.1 = address
+        case 2: tried.2 = address
+        default: tried.3 = address
+        }
+        attempts &+= 1
+    }
+}
+
+/// What an epoll event or a timer of a worker names.
+enum TokenKind {
+    static let mailbox: UInt8 = 0
+    static let outboundListener: UInt8 = 1
+    static let inboundListener: UInt8 = 2
+    static let tunnelListener: UInt8 = 3
+    static let bareListener: UInt8 = 4
+    /// A flow's caller-side and application-side socket.
+    static let client: UInt8 = 5
+    static let server: UInt8 = 6
+    static let tunnel: UInt8 = 7
+}

@@ -1,0 +1,137 @@
+import CLinux
+import Glibc
+import MeshModel
+import Platform
+import Reactor
+import Synchronization
+
+/// The workers, seen from the control loop.
+///
+/// Function: starts them, gives them snapshots, collects counters and reports. `@Control`, so nothing here races with the rest of the control code.
+@Control
+package final class ProxyPool {
+    package let settings: ProxySettings
+    private let workers: [Worker]
+    private let reports: Mailbox<WorkerReport>
+    private var watch: WatchID?
+    private var beats: UInt64 = 0
+    private var readyWorkers: Set<Int> = []
+    private var stoppedWorkers: Set<Int> = []
+    private var onStopped: [@Control () -> Void] = []
+
+    /// Called with everything that workers report, but readiness and stopping.
+    package var onReport: (@Control (WorkerReport) -> Void)?
+    /// Called once, when every worker has its first snapshot and accepts.
+    package var onReady: (@Control () -> Void)?
+
+    /// Reports that wait for the control loop; more are dropped and counted.
+    private static let reportBound = 65_536
+
+    /// Opens the listeners and starts one thread for each worker.
+    /// - Throws: what is wrong with a port or the kernel, for the operator.
+    package init(settings: ProxySettings) throws(MeshError) {
+        self.settings = settings
+        do {
+            reports = try Mailbox(bound: Self.reportBound)
+        } catch {
+            throw MeshError(.kernel, code: "eventfd", "the proxy cannot start: \(error)")
+        }
+        var workers: [Worker] = []
+        for index in 0..<max(1, settings.workers) { workers.append(try Worker(index: index, settings: settings, reports: reports)) }
+        self.workers = workers
+        do {
+            watch = try ControlLoop.shared.watch(reports.fd, .read) { [weak self] _ in self?.takeReports() }
+        } catch {
+            throw MeshError(.kernel, code: "epoll", "the proxy cannot start: \(error)")
+        }
+        for worker in workers { try Self.start(worker) }
+    }
+
+    /// Nonisolated: a closure made in `@Control` code would be bound to it, and trap on the new thread.
+    private nonisolated static func start(_ worker: Worker) throws(MeshError) {
+        var thread = pthread_t()
+        let raw = Unmanaged.passRetained(worker).toOpaque()
+        let result = pthread_create(
+            &thread, nil,
+            { raw in
+                Unmanaged<Worker>.fromOpaque(raw!).takeRetainedValue().run()
+                return nil
+            }, raw)
+        guard result == 0 else {
+            Unmanaged<Worker>.fromOpaque(raw).release()
+            throw MeshError(.kernel, code: "thread", "worker \(worker.index) cannot start: \(Errno(result))")
+        }
+        pthread_detach(thread)
+    }
+
+    package func apply(_ snapshot: Snapshot) { post(.snapshot(snapshot)) }
+
+    /// Closes tunnels to a node that is gone.
+    package func forget(_ tunnel: SocketAddress) { post(.forget(tunnel)) }
+
+    private func post(_ message: WorkerMessage) {
+        for worker in workers { worker.mailbox.post(message) }
+    }
+
+    /// Whether every worker answered the beat before this one: what the watchdog is fed with. Call it at a steady pace.
+    package func beat() -> Bool {
+        let answered = workers.allSatisfy { $0.beat.load(ordering: .acquiring) == beats }
+        beats += 1
+        post(.beat(beats))
+        return answered
+    }
+
+    /// The counters of all workers; those that do not answer within a second are left out.
+    package func statistics() async -> [WorkerStatistics] {
+        await gather { .scrape($0) }.sorted { $0.worker < $1.worker }
+    }
+
+    /// Up to `limit` live flows.
+    package func flows(limit: Int) async -> [FlowRecord] {
+        Array(await gather { .list(limit, $0) }.joined().prefix(limit))
+    }
+
+    /// Stops accepting, lets flows finish for `grace`, cuts the rest, and returns when all workers have stopped.
+    package func drain(grace: Duration) async {
+        post(.drain(MonotonicTime.now() + grace))
+        await withCheckedContinuation { continuation in
+            onStopped.append { continuation.resume() }
+            checkStopped()
+        }
+        if let watch { ControlLoop.shared.unwatch(watch) }
+        watch = nil
+    }
+
+    private func gather<Value: Sendable>(_ make: (Reply<Value>) -> WorkerMessage) async -> [Value] {
+        let (stream, continuation) = AsyncStream<Value?>.makeStream()
+        for worker in workers { worker.mailbox.post(make(Reply { continuation.yield($0) })) }
+        let timeout = ControlLoop.shared.after(.seconds(1)) { continuation.finish() }
+        var values: [Value] = []
+        for await value in stream {
+            if let value { values.append(value) }
+            if values.count == workers.count { break }
+        }
+        ControlLoop.shared.cancel(timeout)
+        return values
+    }
+
+    private func takeReports() {
+        for report in reports.take() {
+            switch report {
+            case .ready(let worker):
+                readyWorkers.insert(worker)
+                if readyWorkers.count == workers.count { onReady?() }
+            case .stopped(let worker):
+                stoppedWorkers.insert(worker)
+                checkStopped()
+            default: onReport?(report)
+            }
+        }
+    }
+
+    private func checkStopped() {
+        guard stoppedWorkers.count == workers.count else { return }
+        for body in onStopped { body() }
+        onStopped = []
+    }
+}

@@ -1,0 +1,54 @@
+import Platform
+
+/// What workers are told at start; a change needs a restart of the agent.
+package struct ProxySettings: Sendable {
+    package var workers = 1
+    /// Captured outbound connections arrive here, redirected.
+    package var outbound: [SocketAddress] = []
+    /// Captured inbound plaintext arrives here, redirected.
+    package var inbound: [SocketAddress] = []
+    /// Other nodes connect here.
+    package var tunnel: [SocketAddress] = []
+    /// Listeners that are not captured: what comes is treated as a call of the node's first workload to that address. For benchmarks and tests.
+    package var bare: [(listen: SocketAddress, to: SocketAddress)] = []
+    /// `SO_MARK` of sockets that capture must skip.
+    package var excludedMark: UInt32 = 0
+    /// `SO_MARK` of sockets that carry a client's address.
+    package var spoofedMark: UInt32 = 0
+    /// Show applications the client's address where it can be believed.
+    package var keepClientAddress = true
+    package var timeouts = Timeouts()
+    package var limits = Limits()
+
+    package struct Timeouts: Sendable {
+        package var connect: Duration = .seconds(10)
+        package var handshake: Duration = .seconds(10)
+        /// Nothing in either direction. Zero: never.
+        package var idle: Duration = .seconds(3600)
+        /// One side closed, nothing from the other.
+        package var halfClosed: Duration = .seconds(300)
+        /// A tunnel without streams.
+        package var tunnelIdle: Duration = .seconds(300)
+        /// A peer that answers no ping.
+        package var tunnelPing: Duration = .seconds(20)
+        package init() {}
+    }
+
+    package struct Limits: Sendable {
+        /// Flows of one worker at one time.
+        package var flows = 100_000
+        /// Tunnels of one worker at one time.
+        package var tunnels = 4096
+        /// Streams in one tunnel; more flows open another tunnel.
+        package var streamsPerTunnel = 1000
+        /// Endpoints that are tried for one flow.
+        package var attempts = 3
+        /// Bytes that one flow may move before the next flow has its turn.
+        package var bytesPerTurn = 1 << 20
+        /// Bytes that a worker may hold for slow readers, all flows together.
+        package var bufferedBytes = 256 << 20
+        package init() {}
+    }
+
+    package init() {}
+}

@@ -1,0 +1,73 @@
+import HTTPWire
+import Platform
+import Reactor
+import TLS
+
+/// Flows of one source identity to one destination identity on one node share tunnels.
+struct TunnelKey: Hashable {
+    var source: NameID
+    var destination: NameID
+    var address: SocketAddress
+}
+
+/// A connection on the tunnel port: the TLS handshake, then HTTP/2 with one CONNECT stream for each flow.
+///
+/// Owned by one worker. A class, because its TLS connection can't be copied; the worker's slab keeps the only strong reference while it lives.
+final class Tunnel {
+    enum Phase { case connecting, handshaking, open, closed }
+
+    let role: HTTP2Role
+    /// Nil for tunnels that others opened.
+    let key: TunnelKey?
+    let peer: SocketAddress
+    var phase: Phase
+    /// While `connecting`; then the TLS connection owns it.
+    var socket: OwnedFD?
+    /// For epoll; valid as long as the tunnel.
+    let fd: CInt
+    var tls: TLSConnection?
+    var http: HTTP2Session?
+    /// The first and last flow that wait until the tunnel is open.
+    var waitingHead = Flow.none
+    var waitingTail = Flow.none
+    /// The identity that this end presented, and the one that the peer proved.
+    var presented: NameID = 0
+    var peerIdentity: NameID = 0
+    /// Encrypted output waits for the socket; `pending` are plain bytes that the TLS layer has not taken.
+    var writeBlocked = false
+    var pending: [UInt8] = []
+    var pendingOffset = 0
+    /// No new streams.
+    var draining = false
+    var deadline: MonotonicTime
+    /// The last byte from the peer.
+    var heard: MonotonicTime
+    var pinged = false
+    /// Since when it has no streams.
+    var idleSince: MonotonicTime
+
+    init(role: HTTP2Role, key: TunnelKey?, peer: SocketAddress, socket: consuming OwnedFD, phase: Phase, now: MonotonicTime, deadline: MonotonicTime) {
+        self.role = role
+        self.key = key
+        self.peer = peer
+        self.fd = socket.raw
+        self.socket = consume socket
+        self.phase = phase
+        self.deadline = deadline
+        heard = now
+        idleSince = now
+    }
+
+    /// What the handshake agreed on and proved. Only once it is done.
+    func proof() -> (alpn: String?, uris: [String]) {
+        func read(_ tls: inout TLSConnection) -> (String?, [String]) { (tls.alpn, tls.peerURIs) }
+        return read(&tls!)
+    }
+}
+
+/// A tunnel's place in the worker's slab.
+struct TunnelSlot {
+    var tunnel: Tunnel?
+    /// Queued for output or another turn of reading already.
+    var queued = false
+}

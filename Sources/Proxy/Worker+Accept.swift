@@ -1,0 +1,91 @@
+import CLinux
+import Glibc
+import Platform
+import Reactor
+
+/// Taking connections from the listeners.
+extension Worker {
+    private static let acceptsPerTurn = 64
+    private static let acceptPause: Duration = .milliseconds(100)
+
+    func startListening() {
+        for (index, listener) in listeners.enumerated() {
+            // Level-triggered: what one turn leaves in the queue comes again.
+            _ = try? epoll.add(listener.fd.fd.raw, events: EpollBits.read, data: Token(kind: listener.kind, slot: UInt32(index), generation: 0).raw)
+        }
+    }
+
+    func accept(_ index: Int) {
+        guard index < listeners.count else { return }
+        let listener = listeners[index]
+        for _ in 0..<Self.acceptsPerTurn {
+            switch Socket.accept(listener.fd.fd.raw) {
+            case .accepted(let fd, let peer): accepted(fd, peer, listener)
+            case .wouldBlock: return
+            case .failed: return
+            case .gone: continue
+            case .exhausted: return shed(listener)
+            }
+        }
+    }
+
+    private func accepted(_ fd: consuming OwnedFD, _ peer: SocketAddress, _ listener: Listener) {
+        Socket.setNoDelay(fd.raw)
+        if listener.kind == TokenKind.tunnelListener { return acceptTunnel(fd, peer) }
+        guard let (slot, generation) = flows.allocate() else {
+            statistics.ends[Int(FlowEnd.flowLimit.rawValue)] &+= 1
+            Socket.resetOnClose(fd.raw)
+            return
+        }
+        let flow = flows[slot]
+        flow.pointee.opened = now
+        flow.pointee.active = now
+        flow.pointee.client = fd.release()
+        flow.pointee.source = peer
+        flow.pointee.direction = listener.kind == TokenKind.inboundListener ? .inbound : .outbound
+        watch(flow.pointee.client, Token(kind: TokenKind.client, slot: slot, generation: generation))
+        switch listener.kind {
+        case TokenKind.outboundListener: startOutbound(slot, flow, listener)
+        case TokenKind.inboundListener: startInbound(slot, flow, listener)
+        default:
+            // Not captured: the configuration says where it goes, and as whom.
+            flow.pointee.destination = listener.target ?? peer
+            flow.pointee.sourceIdentity = snapshot?.workloads.first?.identity ?? 0
+            route(slot, flow, ifNone: .noEndpoint)
+        }
+    }
+
+    /// Adds a socket once, for both directions, edge-triggered: no further system call changes the registration.
+    func watch(_ fd: CInt, _ token: Token) {
+        _ = try? epoll.add(fd, events: EpollBits.read | EpollBits.write | EpollBits.readHangup | EpollBits.edge, data: token.raw)
+    }
+
+    /// Descriptors have run out: end one caller's connection with the reserve, so that it sees an end instead of silence, and rest a little.
+    private func shed(_ listener: Listener) {
+        statistics.acceptsPaused &+= 1
+        reserve = nil
+        if case .accepted(let fd, _) = Socket.accept(listener.fd.fd.raw) {
+            statistics.ends[Int(FlowEnd.descriptorLimit.rawValue)] &+= 1
+            Socket.resetOnClose(fd.raw)
+        }
+        let fresh = clinux_open("/dev/null", O_RDONLY | O_CLOEXEC, 0)
+        reserve = fresh >= 0 ? OwnedFD(consuming: fresh) : nil
+        if acceptsPausedUntil == nil {
+            for listener in listeners { epoll.remove(listener.fd.fd.raw) }
+            problem("descriptor_limit", "no file descriptor is left: new connections wait; raise LimitNOFILE of weft.service")
+        }
+        acceptsPausedUntil = now + Self.acceptPause
+        wheel.set(Token(kind: TokenKind.mailbox, slot: 0, generation: 0), at: now + Self.acceptPause)
+    }
+
+    /// Called by the wheel.
+    func resumeAccepting() {
+        guard let until = acceptsPausedUntil, now >= until, stopAt == nil else { return }
+        acceptsPausedUntil = nil
+        startListening()
+    }
+
+    func problem(_ code: String, _ message: String) {
+        if !reports.post(.problem(WorkerProblem(code: code, message: message))) { statistics.reportsDropped &+= 1 }
+    }
+}

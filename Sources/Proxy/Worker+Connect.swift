@@ -1,0 +1,72 @@
+import CLinux
+import Glibc
+import MeshModel
+import Platform
+import Reactor
+
+/// Connecting to applications, and what follows when that worked or failed.
+extension Worker {
+    /// Starts the connection to an application of this node, or to where a passed-through flow was going.
+    /// - Parameter source: the client's address, to show it to the application.
+    func connectDirect(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, to address: SocketAddress, as source: SocketAddress? = nil) {
+        flow.pointee.phase = .connecting
+        flow.pointee.endpoint = address
+        do {
+            let fd = try connectShowing(source, to: address)
+            flow.pointee.server = fd.release()
+        } catch {
+            return connectFailed(slot, flow, error)
+        }
+        watch(flow.pointee.server, Token(kind: TokenKind.server, slot: slot, generation: flows.generation(slot)))
+        setDeadline(slot, flow, settings.timeouts.connect)
+    }
+
+    /// With the client's address where that works, else with the node's own: an address that the kernel refuses is no reason to refuse the flow.
+    private func connectShowing(_ source: SocketAddress?, to address: SocketAddress) throws(Errno) -> OwnedFD {
+        if let source, settings.keepClientAddress, source.ip.family == address.ip.family, !source.ip.isLoopback, source.ip != address.ip {
+            do {
+                return try Socket.connect(to: address, from: SocketAddress(source.ip, port: 0), transparent: true, mark: settings.spoofedMark)
+            } catch where error.code == EMFILE || error.code == ENFILE {
+                throw error
+            } catch {
+                problem("client_address", "the client's address \(source.ip) cannot be shown to \(address): \(error); the node's own is used")
+            }
+        }
+        return try Socket.connect(to: address, mark: settings.excludedMark)
+    }
+
+    /// The application's socket is writable or broken while the flow waits for it.
+    func connectEnded(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
+        if let error = Socket.error(flow.pointee.server) { return connectFailed(slot, flow, error) }
+        // Writable without an error, but not connected: a stray edge before the handshake is over.
+        guard Socket.peerAddress(flow.pointee.server) != nil else { return }
+        if flow.pointee.direction == .tunnel { answerStream(slot, flow) }
+        startRelay(slot, flow)
+    }
+
+    private func connectFailed(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ error: Errno) {
+        let reason: FlowEnd =
+            switch error.code {
+            case ECONNREFUSED: .connectRefused
+            case ETIMEDOUT: .connectTimeout
+            case EMFILE, ENFILE: .descriptorLimit
+            default: .connectFailed
+            }
+        retry(slot, flow, reason, errno: error.code)
+    }
+
+    /// Both sides are there: bytes may move.
+    func startRelay(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
+        flow.pointee.phase = .relaying
+        flow.pointee.active = now
+        countOpened(flow)
+        if flow.pointee.client >= 0 { keepAlive(flow.pointee.client) }
+        if flow.pointee.server >= 0 { keepAlive(flow.pointee.server) }
+        if settings.timeouts.idle > .zero { setDeadline(slot, flow, settings.timeouts.idle) }
+        pumpAll(slot, flow)
+    }
+
+    func keepAlive(_ fd: CInt) {
+        Socket.setKeepalive(fd, idle: 180, interval: 20, count: 9, userTimeoutMilliseconds: 360_000)
+    }
+}

@@ -1,0 +1,182 @@
+import Glibc
+import HTTPWire
+import MeshModel
+import Platform
+import Reactor
+
+/// Ends of flows, their timers, and what is said about them.
+extension Worker {
+    /// Ends a flow: sockets, stream, buffers and slot are given back, and the record is written. Nothing of the flow may be touched after.
+    func finish(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ end: FlowEnd, errno: CInt = 0) {
+        guard flow.pointee.phase != .free || flow.pointee.client >= 0 else { return }
+        countOpened(flow)
+        if flow.pointee.direction == .tunnel, flow.pointee.phase != .relaying, flow.pointee.stream >= 0, let tunnel = tunnel(of: flow) {
+            // The answer was not sent yet, so the caller's node can be told why and try elsewhere.
+            respondRefusal(tunnel, flow.pointee.stream, end, 503)
+            schedule(flow.pointee.tunnel)
+            flow.pointee.tunnel = Flow.none
+            flow.pointee.stream = -1
+        }
+        detachStream(slot, flow)
+        let orderly = end == .completed
+        for fd in [flow.pointee.client, flow.pointee.server] where fd >= 0 {
+            if !orderly { Socket.resetOnClose(fd) }
+            _ = close(fd)
+        }
+        if flow.pointee.up.stash != nil { freeStash(&flow.pointee.up) }
+        if flow.pointee.down.stash != nil { freeStash(&flow.pointee.down) }
+        releasePipe(&flow.pointee.up)
+        releasePipe(&flow.pointee.down)
+        countBytes(flow)
+        statistics.flows[labels(flow), default: FlowCounters()].closed &+= 1
+        statistics.ends[Int(end.rawValue)] &+= 1
+        if ended.count < Self.recordsPerTurn { ended.append(record(flow, end, errno)) } else { statistics.reportsDropped &+= 1 }
+        flow.pointee.phase = .free
+        flow.pointee.client = -1
+        flows.release(slot)
+    }
+
+    /// Records beyond this in one turn are dropped and counted.
+    static let recordsPerTurn = 4096
+
+    func closeEverything(_ reason: FlowEnd) {
+        for slot in flows.liveSlots { finish(slot, flows[slot], reason) }
+        for slot in tunnels.liveSlots {
+            if let tunnel = tunnels[slot].pointee.tunnel { closeTunnel(slot, tunnel, reason) }
+        }
+        listeners.removeAll()
+        report()
+    }
+
+    // MARK: Timers
+
+    func setDeadline(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ delay: Duration) {
+        let deadline = now + delay
+        // The wheel is told only when it would otherwise ask too late.
+        if !flow.pointee.timed || deadline < flow.pointee.deadline {
+            wheel.set(Token(kind: TokenKind.client, slot: slot, generation: flows.generation(slot)), at: deadline)
+            flow.pointee.timed = true
+        }
+        flow.pointee.deadline = deadline
+    }
+
+    func advanceTimers() {
+        wheel.advance(to: now, due: &due)
+        if due.isEmpty { return }
+        for token in due {
+            switch token.kind {
+            case TokenKind.mailbox: resumeAccepting()
+            case TokenKind.tunnel:
+                if let tunnel = tunnels.get(token.slot, generation: token.generation)?.pointee.tunnel { tunnelTimer(token, tunnel) }
+            default:
+                if let flow = flows.get(token.slot, generation: token.generation) { flowTimer(token, flow) }
+            }
+        }
+        due.removeAll(keepingCapacity: true)
+    }
+
+    private func flowTimer(_ token: Token, _ flow: UnsafeMutablePointer<Flow>) {
+        flow.pointee.timed = false
+        switch flow.pointee.phase {
+        case .free: return
+        case .connecting, .opening:
+            guard now >= flow.pointee.deadline else { return rearm(token, flow, flow.pointee.deadline) }
+            if flow.pointee.phase == .connecting { return retry(token.slot, flow, .connectTimeout) }
+            retry(token.slot, flow, .tunnelConnectTimeout)
+        case .relaying:
+            let halfClosed = flow.pointee.up.ended != flow.pointee.down.ended
+            let limit = halfClosed ? settings.timeouts.halfClosed : settings.timeouts.idle
+            guard limit > .zero else { return }
+            let due = flow.pointee.active + limit
+            guard now >= due else { return rearm(token, flow, due) }
+            finish(token.slot, flow, halfClosed ? .halfClosedTimeout : .idleTimeout)
+        }
+    }
+
+    private func rearm(_ token: Token, _ flow: UnsafeMutablePointer<Flow>, _ deadline: MonotonicTime) {
+        wheel.set(token, at: deadline)
+        flow.pointee.timed = true
+        flow.pointee.deadline = deadline
+    }
+
+    private func tunnelTimer(_ token: Token, _ tunnel: Tunnel) {
+        switch tunnel.phase {
+        case .closed: return
+        case .connecting, .handshaking:
+            guard now >= tunnel.deadline else { return wheel.set(token, at: tunnel.deadline) }
+            if tunnel.phase == .handshaking { statistics.handshakeFailures["timeout", default: 0] &+= 1 }
+            closeTunnel(token.slot, tunnel, .tunnelConnectTimeout)
+        case .open:
+            let silence = now - tunnel.heard
+            if tunnel.pinged && silence >= settings.timeouts.tunnelPing + settings.timeouts.tunnelPing {
+                problem("tunnel_silent", "the tunnel with \(tunnel.peer) answered no ping and was closed")
+                return closeTunnel(token.slot, tunnel, .tunnelLost)
+            }
+            if tunnel.role == .client, tunnel.http!.activeStreams == 0, now - tunnel.idleSince >= settings.timeouts.tunnelIdle || tunnel.draining {
+                return closeTunnel(token.slot, tunnel, .completed)
+            }
+            if silence >= settings.timeouts.tunnelPing && !tunnel.pinged {
+                tunnel.pinged = true
+                tunnel.http!.ping(now.nanoseconds)
+                schedule(token.slot)
+            }
+            wheel.set(token, at: now + settings.timeouts.tunnelPing)
+        }
+    }
+
+    /// Membership says that the node at this address is gone: do not wait for timeouts.
+    func forgetNode(_ address: SocketAddress) {
+        for slot in tunnels.liveSlots {
+            if let tunnel = tunnels[slot].pointee.tunnel, tunnel.key?.address == address { closeTunnel(slot, tunnel, .tunnelLost) }
+        }
+    }
+
+    // MARK: Reports
+
+    func countOpened(_ flow: UnsafeMutablePointer<Flow>) {
+        guard !flow.pointee.counted else { return }
+        flow.pointee.counted = true
+        statistics.flows[labels(flow), default: FlowCounters()].opened &+= 1
+    }
+
+    private func countBytes(_ flow: UnsafeMutablePointer<Flow>) {
+        let key = labels(flow)
+        statistics.flows[key, default: FlowCounters()].bytesSent &+= flow.pointee.up.total &- flow.pointee.countedSent
+        statistics.flows[key, default: FlowCounters()].bytesReceived &+= flow.pointee.down.total &- flow.pointee.countedReceived
+        flow.pointee.countedSent = flow.pointee.up.total
+        flow.pointee.countedReceived = flow.pointee.down.total
+    }
+
+    private func labels(_ flow: UnsafeMutablePointer<Flow>) -> FlowLabels {
+        FlowLabels(
+            direction: flow.pointee.direction, security: flow.pointee.security, sourceIdentity: flow.pointee.sourceIdentity,
+            destinationIdentity: flow.pointee.destinationIdentity, service: flow.pointee.service)
+    }
+
+    private func record(_ flow: UnsafeMutablePointer<Flow>, _ end: FlowEnd, _ errno: CInt) -> FlowRecord {
+        FlowRecord(
+            direction: flow.pointee.direction, security: flow.pointee.security, end: end, source: flow.pointee.source, destination: flow.pointee.destination,
+            endpoint: flow.pointee.endpoint, sourceIdentity: flow.pointee.sourceIdentity, destinationIdentity: flow.pointee.destinationIdentity,
+            workload: flow.pointee.workload, service: flow.pointee.service, node: flow.pointee.node, bytesSent: flow.pointee.up.total,
+            bytesReceived: flow.pointee.down.total, duration: now - flow.pointee.opened, attempts: flow.pointee.attempts, errno: errno)
+    }
+
+    /// Tells the control loop about the flows that ended in this turn.
+    func report() {
+        if ended.isEmpty { return }
+        if !reports.post(.flows(ended)) { statistics.reportsDropped &+= UInt64(ended.count) }
+        ended = []
+    }
+
+    func scrape() -> WorkerStatistics {
+        for slot in flows.liveSlots where flows[slot].pointee.counted { countBytes(flows[slot]) }
+        statistics.liveFlows = flows.count
+        statistics.liveTunnels = tunnels.count
+        statistics.bufferedBytes = bufferedBytes
+        return statistics
+    }
+
+    func list(_ limit: Int) -> [FlowRecord] {
+        flows.liveSlots.prefix(limit).map { record(flows[$0], .completed, 0) }
+    }
+}

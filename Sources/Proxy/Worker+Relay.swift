@@ -1,0 +1,209 @@
+import CLinux
+import Glibc
+import Platform
+import Reactor
+
+/// Moving bytes between two sockets.
+extension Worker {
+    /// What one direction did.
+    enum Pumped: Equatable {
+        /// The source is empty or the destination full: an event will say when there is more.
+        case blocked
+        /// The budget is used up and there is more.
+        case more
+        /// The source has ended and the destination knows.
+        case finished
+        case readFailed(CInt)
+        case writeFailed(CInt)
+        case outOfMemory
+    }
+
+    /// An event of a flow's socket.
+    func onSocket(_ token: Token, _ flow: UnsafeMutablePointer<Flow>, _ bits: UInt32) {
+        let fromClient = token.kind == TokenKind.client
+        switch flow.pointee.phase {
+        case .free: return
+        case .connecting where !fromClient: connectEnded(token.slot, flow)
+        case .connecting, .opening:
+            // The caller went away before the other side was reached.
+            if bits & (EpollBits.error | EpollBits.hangup) != 0 { finish(token.slot, flow, .clientReset) }
+        case .relaying:
+            if flow.pointee.tunnel != Flow.none || flow.pointee.client < 0 || flow.pointee.server < 0 {
+                return onStreamSocket(token.slot, flow, bits)
+            }
+            if bits & ~EpollBits.write != 0 {
+                let closing = bits & (EpollBits.readHangup | EpollBits.hangup | EpollBits.error) != 0
+                if !pump(token.slot, flow, up: fromClient, thorough: closing) { return }
+            }
+            // Room in this socket matters only to bytes that already wait for it; new ones announce themselves.
+            if bits & EpollBits.write != 0, fromClient ? flow.pointee.down.holds : flow.pointee.up.holds {
+                pump(token.slot, flow, up: !fromClient, thorough: true)
+            }
+        }
+    }
+
+    /// Both directions, whatever the reason.
+    func pumpAll(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
+        guard flow.pointee.phase == .relaying else { return }
+        if flow.pointee.client < 0 || flow.pointee.server < 0 { return pumpStream(slot, flow) }
+        if pump(slot, flow, up: true, thorough: true) { pump(slot, flow, up: false, thorough: true) }
+    }
+
+    /// One direction. False when the flow is over.
+    /// - Parameter thorough: read until the kernel says that there is nothing; else a short read says it too, which saves a call for each small message.
+    @discardableResult
+    func pump(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, up: Bool, thorough: Bool) -> Bool {
+        let source = up ? flow.pointee.client : flow.pointee.server
+        let destination = up ? flow.pointee.server : flow.pointee.client
+        let before = up ? flow.pointee.up.total : flow.pointee.down.total
+        let result = up ? move(&flow.pointee.up, source, destination, thorough) : move(&flow.pointee.down, source, destination, thorough)
+        if (up ? flow.pointee.up.total : flow.pointee.down.total) != before { flow.pointee.active = now }
+        switch result {
+        case .blocked: return true
+        case .more:
+            requeue(slot, flow)
+            return true
+        case .finished:
+            if flow.pointee.up.finished && flow.pointee.down.finished {
+                finish(slot, flow, .completed)
+                return false
+            }
+            setDeadline(slot, flow, settings.timeouts.halfClosed)
+            return true
+        case .readFailed(let error):
+            finish(slot, flow, up ? .clientReset : .serverReset, errno: error)
+            return false
+        case .writeFailed(let error):
+            finish(slot, flow, up ? .serverReset : .clientReset, errno: error)
+            return false
+        case .outOfMemory:
+            finish(slot, flow, .memoryLimit)
+            return false
+        }
+    }
+
+    private func requeue(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
+        guard !flow.pointee.queued else { return }
+        flow.pointee.queued = true
+        ready.append(Token(kind: TokenKind.client, slot: slot, generation: flows.generation(slot)))
+    }
+
+    /// Reads and writes until one side would block, the source ends, or the budget is used up.
+    @inline(__always)
+    private func move(_ half: inout Half, _ source: CInt, _ destination: CInt, _ thorough: Bool) -> Pumped {
+        if half.finished { return .blocked }
+        var budget = settings.limits.bytesPerTurn
+        while true {
+            switch flush(&half, to: destination) {
+            case .finished: break
+            case let other: return other
+            }
+            if half.ended {
+                Socket.shutdownWrite(destination)
+                half.finished = true
+                releasePipe(&half)
+                return .finished
+            }
+            if budget <= 0 { return .more }
+            if half.total >= Self.spliceThreshold, half.pipe != nil || takePipe(&half) {
+                switch half.pipe!.fill(from: source) {
+                case .bytes(let count): budget -= count
+                case .endOfStream: half.ended = true
+                case .wouldBlock:
+                    // An idle flow holds no pipe.
+                    releasePipe(&half)
+                    return .blocked
+                case .failed(let error): return .readFailed(error.code)
+                }
+                continue
+            }
+            switch Socket.read(source, scratch, Self.scratchSize) {
+            case .bytes(let count):
+                budget -= count
+                switch Socket.write(destination, scratch, count) {
+                case .bytes(let written):
+                    half.total &+= UInt64(written)
+                    if written < count {
+                        if !hold(&half, scratch + written, count - written) { return .outOfMemory }
+                    } else if !thorough && count < Self.scratchSize {
+                        return .blocked
+                    }
+                case .wouldBlock:
+                    if !hold(&half, scratch, count) { return .outOfMemory }
+                case .endOfStream: return .writeFailed(EPIPE)
+                case .failed(let error): return .writeFailed(error.code)
+                }
+            case .endOfStream: half.ended = true
+            case .wouldBlock: return .blocked
+            case .failed(let error): return .readFailed(error.code)
+            }
+        }
+    }
+
+    /// Writes what is held. `.finished` when nothing is held any more.
+    func flush(_ half: inout Half, to destination: CInt) -> Pumped {
+        while half.stashCount > 0 {
+            switch Socket.write(destination, half.stash! + half.stashOffset, half.stashCount) {
+            case .bytes(let count):
+                half.stashOffset += count
+                half.stashCount -= count
+                half.total &+= UInt64(count)
+                bufferedBytes -= count
+            case .wouldBlock: return .blocked
+            case .endOfStream: return .writeFailed(EPIPE)
+            case .failed(let error): return .writeFailed(error.code)
+            }
+        }
+        if half.stash != nil { freeStash(&half) }
+        while let held = half.pipe?.held, held > 0 {
+            switch half.pipe!.drain(to: destination) {
+            case .bytes(let count): half.total &+= UInt64(count)
+            case .wouldBlock: return .blocked
+            case .endOfStream: return .writeFailed(EPIPE)
+            case .failed(let error): return .writeFailed(error.code)
+            }
+        }
+        return .finished
+    }
+
+    private func takePipe(_ half: inout Half) -> Bool {
+        half.pipe = pipes.take()
+        return half.pipe != nil
+    }
+
+    func releasePipe(_ half: inout Half) {
+        if let pipe = half.pipe {
+            pipes.give(pipe)
+            half.pipe = nil
+        }
+    }
+
+    /// Keeps bytes that the destination did not take. False at the worker's bound.
+    func hold(_ half: inout Half, _ bytes: UnsafeRawPointer, _ count: Int) -> Bool {
+        guard bufferedBytes + count <= settings.limits.bufferedBytes else { return false }
+        if half.stashOffset + half.stashCount + count > half.stashCapacity {
+            let capacity = max(half.stashCount + count, 2 * half.stashCapacity)
+            guard let larger = malloc(capacity) else { return false }
+            if let old = half.stash {
+                memcpy(larger, old + half.stashOffset, half.stashCount)
+                free(old)
+            }
+            half.stash = larger
+            half.stashOffset = 0
+            half.stashCapacity = capacity
+        }
+        memcpy(half.stash! + half.stashOffset + half.stashCount, bytes, count)
+        half.stashCount += count
+        bufferedBytes += count
+        return true
+    }
+
+    func freeStash(_ half: inout Half) {
+        bufferedBytes -= half.stashCount
+        free(half.stash)
+        half.stash = nil
+        half.stashOffset = 0
+        half.stashCount = 0
+        half.stashCapacity = 0
+    }
+}

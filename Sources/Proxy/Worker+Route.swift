@@ -1,0 +1,110 @@
+import Capture
+import Glibc
+import MeshModel
+import Netfilter
+import Platform
+import Reactor
+import Traffic
+
+/// Who calls, whom, and which endpoint gets it.
+extension Worker {
+    /// A captured connection of a local process.
+    func startOutbound(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ listener: Listener) {
+        guard let snapshot else { return finish(slot, flow, .notReady) }
+        guard let tuple = originalTuple(flow, listener) else { return finish(slot, flow, .noOriginalDestination) }
+        flow.pointee.source = tuple.source
+        flow.pointee.destination = tuple.destination
+        if tuple.destination == listener.address { return finish(slot, flow, .loop) }
+        guard let index = caller(tuple, snapshot), index < snapshot.workloads.count else { return finish(slot, flow, .unknownCaller) }
+        let workload = snapshot.workloads[index]
+        flow.pointee.workload = workload.name
+        flow.pointee.sourceIdentity = workload.identity
+        route(slot, flow, ifNone: .noEndpoint)
+    }
+
+    /// Plaintext from elsewhere that was going to an endpoint of this node.
+    func startInbound(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ listener: Listener) {
+        guard let snapshot else { return finish(slot, flow, .notReady) }
+        guard let tuple = originalTuple(flow, listener) else { return finish(slot, flow, .noOriginalDestination) }
+        flow.pointee.source = tuple.source
+        flow.pointee.destination = tuple.destination
+        guard let local = snapshot.local[tuple.destination] else { return finish(slot, flow, .notLocalEndpoint) }
+        flow.pointee.service = local.service
+        flow.pointee.destinationIdentity = local.identity
+        flow.pointee.node = snapshot.node
+        connectDirect(slot, flow, to: tuple.destination, as: tuple.source)
+    }
+
+    /// Chooses the next endpoint and goes there. Called again when one failed, as long as nothing was sent.
+    /// - Parameter ifNone: why the flow ends when there is no endpoint left: the last failure.
+    func route(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, ifNone: FlowEnd, errno: CInt = 0) {
+        guard let snapshot else { return finish(slot, flow, .notReady) }
+        let destination = flow.pointee.destination
+        if let service = snapshot.services[destination] {
+            flow.pointee.service = service.name
+            guard Int(flow.pointee.attempts) < settings.limits.attempts, let target = pick(service, destination, flow) else {
+                return finish(slot, flow, ifNone, errno: errno)
+            }
+            go(slot, flow, to: target)
+        } else if let known = snapshot.byEndpoint[destination] {
+            flow.pointee.service = known.service
+            guard !flow.pointee.hasTried(destination) else { return finish(slot, flow, ifNone, errno: errno) }
+            go(slot, flow, to: known.target)
+        } else if VirtualIP.isVirtual(destination.ip) {
+            finish(slot, flow, .noSuchPort)
+        } else if flow.pointee.attempts > 0 {
+            finish(slot, flow, ifNone, errno: errno)
+        } else {
+            flow.pointee.markTried(destination)
+            connectDirect(slot, flow, to: destination)
+        }
+    }
+
+    private func pick(_ service: Snapshot.ServiceEntry, _ key: SocketAddress, _ flow: UnsafeMutablePointer<Flow>) -> Snapshot.Target? {
+        var balancer = balancers[key] ?? RoundRobin(start: UInt32(index))
+        let chosen = balancer.pick(count: service.targets.count) { service.targets[$0].eligible && !flow.pointee.hasTried(service.targets[$0].address) }
+        balancers[key] = balancer
+        return chosen.map { service.targets[$0] }
+    }
+
+    private func go(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, to target: Snapshot.Target) {
+        flow.pointee.markTried(target.address)
+        flow.pointee.destinationIdentity = target.identity
+        flow.pointee.node = target.node
+        flow.pointee.endpoint = target.address
+        if let address = target.tunnel {
+            flow.pointee.security = .mutualTLS
+            openStream(slot, flow, TunnelKey(source: flow.pointee.sourceIdentity, destination: target.identity, address: address))
+        } else {
+            flow.pointee.security = .local
+            connectDirect(slot, flow, to: target.address)
+        }
+    }
+
+    /// The endpoint could not be reached: another one, if the caller has seen nothing yet.
+    func retry(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ reason: FlowEnd, errno: CInt = 0) {
+        if flow.pointee.server >= 0 {
+            _ = close(flow.pointee.server)
+            flow.pointee.server = -1
+        }
+        detachStream(slot, flow)
+        guard flow.pointee.direction == .outbound, flow.pointee.client >= 0, flow.pointee.phase != .relaying else {
+            return finish(slot, flow, reason, errno: errno)
+        }
+        route(slot, flow, ifNone: reason, errno: errno)
+    }
+
+    /// The addresses as the caller wrote them, before the kernel's redirect.
+    private func originalTuple(_ flow: UnsafeMutablePointer<Flow>, _ listener: Listener) -> FlowTuple? {
+        // A listener on every address does not know which one this connection came to.
+        let local = listener.address.ip.isUnspecified ? Socket.localAddress(flow.pointee.client) : listener.address
+        guard let local else { return nil }
+        return (try? lookup.original(.tcp, peer: flow.pointee.source, local: local))?.original
+    }
+
+    /// The workload that calls, as an index into the snapshot's; nil when there is none to be found.
+    private func caller(_ tuple: FlowTuple, _ snapshot: Snapshot) -> Int? {
+        guard case .workload(let index) = lookup.workload(.tcp, of: tuple, in: snapshot.cgroups) else { return nil }
+        return index
+    }
+}

@@ -1,0 +1,214 @@
+import CLinux
+import Capture
+import Glibc
+import HTTPWire
+import MeshModel
+import Platform
+import Reactor
+import Synchronization
+import TLS
+import Traffic
+
+/// One thread of the data path.
+///
+/// Overview: accepts captured connections and tunnels, finds out who calls whom, connects, and moves bytes until both sides are done. A connection lives and
+/// dies on one worker; nothing here is shared but the two mailboxes.
+/// Function: an edge-triggered epoll loop. Every event names a slot of a slab; the flow or tunnel in it is taken by pointer once and passed down.
+/// Implementation: extensions by topic. `@unchecked Sendable` because all state but `mailbox`, `reports` and `beat` is touched only by the worker's own thread,
+/// from `run` on; it is created by the thread that starts it.
+final class Worker: @unchecked Sendable {
+    static let scratchSize = 64 * 1024
+    static let spliceThreshold: UInt64 = 64 * 1024
+
+    let index: Int
+    let settings: ProxySettings
+    let mailbox: Mailbox<WorkerMessage>
+    let reports: Mailbox<WorkerReport>
+    /// The last `beat` that the loop has answered.
+    let beat = Atomic<UInt64>(0)
+
+    let epoll: Epoll
+    var listeners: [Listener] = []
+    var flows: Slab<Flow>
+    var tunnels: Slab<TunnelSlot>
+    var wheel: TimerWheel
+    var pipes = PipePool(bound: 128)
+    let scratch: UnsafeMutableRawPointer
+    /// Frames on their way into one TLS record.
+    let output: UnsafeMutableRawPointer
+    var lookup: CallerLookup
+
+    var snapshot: Snapshot?
+    var clientContext: TLSContext?
+    var serverContext: TLSContext?
+    /// Which identity the client-hello callback chose, for the tunnel whose handshake is running.
+    var presenting: NameID = 0
+    var pool: [TunnelKey: [UInt32]] = [:]
+    var balancers: [SocketAddress: RoundRobin] = [:]
+
+    var now: MonotonicTime
+    /// Flows and tunnels that had more to do than one turn allows.
+    var ready: [Token] = []
+    var readyNow: [Token] = []
+    var due: [Token] = []
+    /// Records of flows that ended in this turn.
+    var ended: [FlowRecord] = []
+    var statistics = WorkerStatistics()
+    var bufferedBytes = 0
+    var acceptsPausedUntil: MonotonicTime?
+    /// Given up to accept one connection and close it when descriptors run out, so that callers see an end instead of silence.
+    var reserve: OwnedFD?
+    var stopAt: MonotonicTime?
+    var events: HTTP2EventBuffer
+    var fields = HTTP2HeaderList()
+
+    struct Listener {
+        var fd: OwnedFDBox
+        var address: SocketAddress
+        var kind: UInt8
+        var target: SocketAddress?
+    }
+    /// A descriptor in an array, which cannot hold noncopyable values.
+    final class OwnedFDBox {
+        let fd: OwnedFD
+        init(_ fd: consuming OwnedFD) { self.fd = fd }
+    }
+
+    init(index: Int, settings: ProxySettings, reports: Mailbox<WorkerReport>) throws(MeshError) {
+        self.index = index
+        self.settings = settings
+        self.reports = reports
+        now = .now()
+        flows = Slab(bound: settings.limits.flows, blank: Flow())
+        tunnels = Slab(bound: settings.limits.tunnels, blank: TunnelSlot())
+        wheel = TimerWheel(now: now)
+        scratch = .allocate(byteCount: Self.scratchSize, alignment: 4096)
+        output = .allocate(byteCount: 16_384, alignment: 4096)
+        events = HTTP2EventBuffer()
+        statistics.worker = index
+        do {
+            mailbox = try Mailbox(bound: 4096)
+            epoll = try Epoll()
+            lookup = try CallerLookup()
+            reserve = OwnedFD(consuming: try systemCall { clinux_open("/dev/null", O_RDONLY | O_CLOEXEC, 0) })
+            try epoll.add(mailbox.fd, events: EpollBits.read, data: Token(kind: TokenKind.mailbox, slot: 0, generation: 0).raw)
+        } catch {
+            throw MeshError(.kernel, code: "worker_start", "worker \(index) cannot start: \(error)", remedy: "check the open-files limit and CAP_NET_ADMIN")
+        }
+        try listen(settings.outbound, TokenKind.outboundListener, "captured outbound connections")
+        try listen(settings.inbound, TokenKind.inboundListener, "captured inbound connections")
+        try listen(settings.tunnel, TokenKind.tunnelListener, "tunnels")
+        for bare in settings.bare { try listen([bare.listen], TokenKind.bareListener, "relaying", target: bare.to) }
+    }
+
+    deinit {
+        scratch.deallocate()
+        output.deallocate()
+    }
+
+    private func listen(_ addresses: [SocketAddress], _ kind: UInt8, _ purpose: String, target: SocketAddress? = nil) throws(MeshError) {
+        for address in addresses {
+            do {
+                // Accepted sockets inherit the mark: what the proxy answers must not be captured either.
+                let fd = try Socket.tcpListener(address, reusePort: true, mark: settings.excludedMark)
+                listeners.append(Listener(fd: OwnedFDBox(fd), address: address, kind: kind, target: target))
+            } catch where error.code == EADDRINUSE {
+                throw MeshError(
+                    .configuration, code: "port_in_use", "\(address), for \(purpose), is in use by another program",
+                    remedy: "`ss -ltnp` shows which; stop it, or choose another port under `ports:` in the configuration")
+            } catch where error.code == EADDRNOTAVAIL {
+                throw MeshError(
+                    .configuration, code: "address_not_available", "\(address), for \(purpose), is not an address of this host",
+                    remedy: "check `node.address` in the configuration against `ip address`")
+            } catch {
+                throw MeshError(.kernel, code: "listen", "cannot listen on \(address) for \(purpose): \(error)")
+            }
+        }
+    }
+
+    // MARK: The loop
+
+    /// Runs until drained. Called once, on the worker's own thread.
+    func run() {
+        clinux_name_thread("weft-worker-\(index)")
+        let buffer = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: 256)
+        defer { buffer.deallocate() }
+        while true {
+            let wait = ready.isEmpty ? wheel.milliseconds : 0
+            let count = epoll.wait(buffer, milliseconds: wait)
+            now = .now()
+            statistics.turns &+= 1
+            for index in 0..<count { dispatch(Token(raw: buffer[index].data.u64), buffer[index].events) }
+            runReady()
+            advanceTimers()
+            if !ended.isEmpty { report() }
+            if let stopAt, now >= stopAt || (flows.count == 0 && tunnels.count == 0) { break }
+        }
+        closeEverything(.agentStopping)
+        reports.post(.stopped(worker: index))
+    }
+
+    @inline(__always)
+    private func dispatch(_ token: Token, _ bits: UInt32) {
+        switch token.kind {
+        case TokenKind.client, TokenKind.server:
+            // Stale: the flow was closed earlier in this batch.
+            guard let flow = flows.get(token.slot, generation: token.generation) else { return }
+            onSocket(token, flow, bits)
+        case TokenKind.tunnel:
+            guard let tunnel = tunnels.get(token.slot, generation: token.generation) else { return }
+            onTunnel(token.slot, tunnel, bits)
+        case TokenKind.mailbox: readMailbox()
+        default: accept(Int(token.slot))
+        }
+    }
+
+    /// Gives flows and tunnels that used up their budget another turn.
+    private func runReady() {
+        if ready.isEmpty { return }
+        swap(&ready, &readyNow)
+        for token in readyNow {
+            if token.kind == TokenKind.tunnel {
+                guard let tunnel = tunnels.get(token.slot, generation: token.generation) else { continue }
+                tunnel.pointee.queued = false
+                onTunnel(token.slot, tunnel, EpollBits.read | EpollBits.write)
+            } else {
+                guard let flow = flows.get(token.slot, generation: token.generation) else { continue }
+                flow.pointee.queued = false
+                pumpAll(token.slot, flow)
+            }
+        }
+        readyNow.removeAll(keepingCapacity: true)
+    }
+
+    private func readMailbox() {
+        for message in mailbox.take() {
+            switch message {
+            case .snapshot(let snapshot): adopt(snapshot)
+            case .scrape(let reply): reply(scrape())
+            case .list(let limit, let reply): reply(list(limit))
+            case .beat(let number): beat.store(number, ordering: .releasing)
+            case .forget(let address): forgetNode(address)
+            case .drain(let deadline): drain(until: deadline)
+            }
+        }
+    }
+
+    private func adopt(_ next: Snapshot) {
+        let first = snapshot == nil
+        if snapshot?.trust !== next.trust || clientContext == nil { makeContexts(next) }
+        snapshot = next
+        if first {
+            startListening()
+            reports.post(.ready(worker: index))
+        }
+    }
+
+    private func drain(until deadline: MonotonicTime) {
+        guard stopAt == nil else { return }
+        stopAt = deadline
+        for listener in listeners { epoll.remove(listener.fd.fd.raw) }
+        listeners.removeAll()
+        for slot in tunnels.liveSlots { drainTunnel(slot, tunnels[slot]) }
+    }
+}

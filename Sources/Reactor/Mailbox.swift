@@ -1,0 +1,50 @@
+import Platform
+import Synchronization
+
+/// Messages from any thread to one loop: bounded, in order, woken once on the edge from empty to non-empty.
+public final class Mailbox<Message: Sendable>: Sendable {
+    private struct State {
+        var messages: [Message] = []
+        var dropped: UInt64 = 0
+    }
+    private let state = Mutex(State())
+    private let wakeup: Wakeup
+    /// The most messages that wait; more are dropped and counted.
+    public let bound: Int
+
+    public init(bound: Int) throws(Errno) {
+        wakeup = try Wakeup()
+        self.bound = bound
+    }
+
+    /// Readable while there may be messages; the owner's loop watches it.
+    public var fd: CInt { wakeup.raw }
+
+    /// From any thread. False when the mailbox was full and the message was dropped.
+    @discardableResult
+    public func post(_ message: Message) -> Bool {
+        let (accepted, first) = state.withLock { state in
+            guard state.messages.count < bound else {
+                state.dropped &+= 1
+                return (false, false)
+            }
+            state.messages.append(message)
+            return (true, state.messages.count == 1)
+        }
+        if first { wakeup.signal() }
+        return accepted
+    }
+
+    /// By the owner's loop only: everything posted so far.
+    public func take() -> [Message] {
+        wakeup.drain()
+        return state.withLock { state in
+            let messages = state.messages
+            state.messages = []
+            return messages
+        }
+    }
+
+    /// How many messages were dropped since the start.
+    public var dropped: UInt64 { state.withLock { $0.dropped } }
+}

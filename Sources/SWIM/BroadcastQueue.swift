@@ -1,0 +1,86 @@
+/// News on its way out: each item is sent a limited number of times, on whatever packet has room (memberlist-protocol §12.1).
+///
+/// Sorted by who goes next; finding an item by its subject and placing one are binary searches, so a storm of joins stays cheap.
+struct BroadcastQueue: Sendable {
+    /// An item's place: least sent first; among those the longest, then the newest.
+    private struct Rank: Hashable, Sendable {
+        var transmits: Int
+        var length: Int
+        var number: UInt64
+
+        static func < (a: Rank, b: Rank) -> Bool {
+            if a.transmits != b.transmits { return a.transmits < b.transmits }
+            if a.length != b.length { return a.length > b.length }
+            return a.number > b.number
+        }
+    }
+
+    private struct Item: Sendable {
+        var rank: Rank
+        var bytes: [UInt8]
+        /// What it is about; newer news about the same replaces it.
+        var subject: String?
+    }
+
+    private var items: [Item] = []
+    private var ranks: [String: Rank] = [:]
+    private var next: UInt64 = 0
+    /// More items than this push out what was sent most.
+    let bound: Int
+    private(set) var dropped: UInt64 = 0
+
+    init(bound: Int) { self.bound = bound }
+
+    var isEmpty: Bool { items.isEmpty }
+    var count: Int { items.count }
+
+    mutating func enqueue(_ bytes: [UInt8], about subject: String?) {
+        if let subject, let old = ranks[subject] { items.remove(at: place(of: old)) }
+        if items.count >= bound {
+            if let subject = items.removeLast().subject { ranks[subject] = nil }
+            dropped &+= 1
+        }
+        next += 1
+        insert(Item(rank: Rank(transmits: 0, length: bytes.count, number: next), bytes: bytes, subject: subject))
+    }
+
+    /// Takes what fits `room` bytes, each with `perItem` bytes more; counts one transmission for each taken.
+    mutating func take(room: Int, perItem: Int, atMost count: Int, limit: Int) -> [[UInt8]] {
+        var room = room
+        var taken: [Item] = []
+        var index = 0
+        while index < items.count, taken.count < count, room > perItem {
+            if items[index].rank.length + perItem <= room {
+                room -= items[index].rank.length + perItem
+                taken.append(items.remove(at: index))
+            } else {
+                index += 1
+            }
+        }
+        for var item in taken {
+            item.rank.transmits += 1
+            if item.rank.transmits < limit {
+                insert(item)
+            } else if let subject = item.subject {
+                ranks[subject] = nil
+            }
+        }
+        return taken.map(\.bytes)
+    }
+
+    private mutating func insert(_ item: Item) {
+        items.insert(item, at: place(of: item.rank))
+        if let subject = item.subject { ranks[subject] = item.rank }
+    }
+
+    /// Where it is, or belongs.
+    private func place(of rank: Rank) -> Int {
+        var low = 0
+        var high = items.count
+        while low < high {
+            let middle = (low + high) / 2
+            if items[middle].rank < rank { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}

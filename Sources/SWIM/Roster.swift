@@ -1,0 +1,102 @@
+import Platform
+
+/// What the core holds of a member.
+struct Record: Hashable, Sendable {
+    var member: Member
+    var suspicion: Suspicion?
+}
+
+/// The members, and the order in which they are probed.
+///
+/// Nothing here depends on the order of a hash table: the same events give the same run.
+struct Roster: Sendable {
+    private var records: [Record?] = []
+    private var free: [Int] = []
+    private var slots: [String: Int] = [:]
+    /// Slots in probe order; every member is probed once before any is probed twice.
+    private(set) var order: [Int] = []
+    private var cursor = 0
+    /// How many are alive or suspected.
+    private(set) var live = 0
+
+    var count: Int { order.count }
+
+    func slot(of name: String) -> Int? { slots[name] }
+
+    subscript(name: String) -> Record? { slots[name].flatMap { records[$0] } }
+
+    /// A slot that is in use.
+    subscript(slot: Int) -> Record {
+        get {
+            guard let record = records[slot] else { preconditionFailure("no member in slot \(slot)") }
+            return record
+        }
+        set {
+            live += (newValue.member.state.isLive ? 1 : 0) - (self[slot].member.state.isLive ? 1 : 0)
+            records[slot] = newValue
+        }
+    }
+
+    /// Every member, in the order of their slots.
+    var all: [Member] { records.compactMap { $0?.member } }
+
+    /// At a random place of the probe order, as SWIM demands, so that a newcomer is probed within one round on average.
+    @discardableResult
+    mutating func insert(_ member: Member, _ random: inout SWIMRandom) -> Int {
+        let slot = free.popLast() ?? records.count
+        if slot == records.count { records.append(nil) }
+        records[slot] = Record(member: member)
+        slots[member.name] = slot
+        let place = Int.random(in: 0...order.count, using: &random)
+        order.insert(slot, at: place)
+        if place < cursor { cursor += 1 }
+        if member.state.isLive { live += 1 }
+        return slot
+    }
+
+    mutating func remove(_ name: String) {
+        guard let slot = slots.removeValue(forKey: name), let place = order.firstIndex(of: slot) else { return }
+        if self[slot].member.state.isLive { live -= 1 }
+        order.remove(at: place)
+        if place < cursor { cursor -= 1 }
+        records[slot] = nil
+        free.append(slot)
+    }
+
+    /// The next live member in the order, ourselves excepted; shuffles at the end of each round. Nil when there is none.
+    mutating func nextToProbe(except own: String, _ random: inout SWIMRandom) -> Int? {
+        for _ in 0...order.count {
+            if cursor >= order.count {
+                order.shuffle(using: &random)
+                cursor = 0
+            }
+            guard cursor < order.count else { return nil }
+            let slot = order[cursor]
+            cursor += 1
+            let member = self[slot].member
+            if member.state.isLive && member.name != own { return slot }
+        }
+        return nil
+    }
+
+    /// Up to `count` different members that fit, at random.
+    func pick(_ count: Int, _ random: inout SWIMRandom, where fits: (Member) -> Bool) -> [Member] {
+        guard count > 0, !order.isEmpty else { return [] }
+        var picked: [Member] = []
+        // A few blind draws find them in a big healthy pool; a scan of what is left is certain.
+        var tried: Set<Int> = []
+        for _ in 0..<(3 * count) where picked.count < count {
+            let slot = order[Int.random(in: 0..<order.count, using: &random)]
+            if tried.insert(slot).inserted, fits(self[slot].member) { picked.append(self[slot].member) }
+        }
+        guard picked.count < count else { return picked }
+        var rest = order.filter { !tried.contains($0) && fits(self[$0].member) }
+        while picked.count < count, !rest.isEmpty {
+            let index = Int.random(in: 0..<rest.count, using: &random)
+            picked.append(self[rest[index]].member)
+            rest.swapAt(index, rest.count - 1)
+            rest.removeLast()
+        }
+        return picked
+    }
+}

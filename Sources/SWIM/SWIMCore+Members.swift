@@ -1,0 +1,191 @@
+import Platform
+
+// The rules of §10: what a claim about a member does.
+extension SWIMCore {
+    /// Where a claim comes from.
+    enum Origin {
+        case gossip
+        case exchange
+
+        func cause() -> MemberEvent.Cause { self == .gossip ? .gossip : .exchange }
+    }
+
+    // MARK: Alive
+
+    mutating func alive(_ alive: Alive, _ origin: Origin, from source: SocketAddress, _ turn: inout Turn) {
+        if alive.node == name { return aliveAboutOurselves(alive, from: source, &turn) }
+        guard let slot = roster.slot(of: alive.node) else { return insert(alive, origin, from: source, &turn) }
+        let record = roster[slot]
+        var mayTakeOver = false
+        if record.member.address != alive.address {
+            guard isVacant(record.member, turn.now) else {
+                return conflict("two nodes are called \(alive.node): \(record.member.address) is a member and \(alive.address) claims the name", source, &turn)
+            }
+            mayTakeOver = true
+        }
+        guard mayTakeOver || alive.incarnation > record.member.incarnation else { return }
+        if record.suspicion != nil { turn.cancel(.suspicion(alive.node)) }
+        broadcast(.alive(alive), &turn)
+        memory.forget(alive.node)
+        let member = Member(
+            name: alive.node, address: alive.address, state: .alive, incarnation: alive.incarnation, meta: alive.meta, versions: alive.versions,
+            since: record.member.state == .alive ? record.member.since : turn.now)
+        roster[slot] = Record(member: member)
+        let isChanged = record.member.meta != member.meta || record.member.address != member.address
+        switch record.member.state {
+        case .dead, .left: tell(.joined, member, by: alive.node, origin.cause(), &turn)
+        case .suspect:
+            tell(.recovered, member, by: alive.node, origin.cause(), &turn)
+            if isChanged { tell(.updated, member, by: alive.node, origin.cause(), &turn) }
+        case .alive: if isChanged { tell(.updated, member, by: alive.node, origin.cause(), &turn) }
+        }
+    }
+
+    /// A name whose owner has left, or has been dead for long enough, may come back at another address.
+    private func isVacant(_ member: Member, _ now: MonotonicTime) -> Bool {
+        if member.state == .left { return true }
+        guard member.state == .dead, let reclaim = timers.deadReclaim else { return false }
+        return now - member.since >= reclaim
+    }
+
+    private mutating func insert(_ alive: Alive, _ origin: Origin, from source: SocketAddress, _ turn: inout Turn) {
+        guard alive.incarnation > 0 else { return refuse(.malformed, from: source, &turn) }
+        guard roster.count < SWIMLimits.members else { return refuse(.full, from: source, &turn) }
+        let member = Member(
+            name: alive.node, address: alive.address, state: .alive, incarnation: alive.incarnation, meta: alive.meta, versions: alive.versions, since: turn.now)
+        roster.insert(member, &turn.random)
+        memory.forget(alive.node)
+        broadcast(.alive(alive), &turn)
+        tell(.joined, member, by: alive.node, origin.cause(), &turn)
+    }
+
+    private mutating func aliveAboutOurselves(_ alive: Alive, from source: SocketAddress, _ turn: inout Turn) {
+        guard leaving == nil, let own = roster[name]?.member else { return }
+        if alive.address != own.address {
+            return conflict("another node, at \(alive.address), is also called \(name)", source, &turn)
+        }
+        if alive.incarnation < own.incarnation { return }
+        if alive.incarnation == own.incarnation && alive.meta == own.meta && alive.versions == own.versions { return }
+        refute(alive.incarnation, to: source, &turn)
+    }
+
+    /// The claim comes again and again; the line does not.
+    private mutating func conflict(_ text: String, _ source: SocketAddress, _ turn: inout Turn) {
+        refuse(.nameConflict, from: source, &turn)
+        if let last = lastConflict, turn.now - last < .seconds(10) { return }
+        lastConflict = turn.now
+        turn.log(.warning, "\(text); rename one of them")
+    }
+
+    // MARK: Suspect
+
+    mutating func suspect(_ accusation: Accusation, _ origin: Origin, from source: SocketAddress, helpers: Int? = nil, _ turn: inout Turn) {
+        guard let slot = roster.slot(of: accusation.node) else { return }
+        var record = roster[slot]
+        guard accusation.incarnation >= record.member.incarnation else { return }
+        if var suspicion = record.suspicion {
+            guard suspicion.confirm(by: accusation.from) else { return }
+            record.suspicion = suspicion
+            roster[slot] = record
+            turn.set(.suspicion(accusation.node), at: suspicion.deadline)
+            return broadcast(.suspect(accusation), &turn)
+        }
+        guard record.member.state == .alive else { return }
+        if accusation.node == name {
+            // A node that leaves does not argue.
+            if leaving == nil { refute(accusation.incarnation, to: source, &turn) }
+            return
+        }
+        counters.suspicions &+= 1
+        broadcast(.suspect(accusation), &turn)
+        // The living only, unlike memberlist: the dead and the gone that are still listed will confirm nothing.
+        let suspicion = Suspicion(by: accusation.from, members: roster.live, timers: timers, now: turn.now)
+        record.member.state = .suspect
+        record.member.incarnation = accusation.incarnation
+        record.member.since = turn.now
+        record.suspicion = suspicion
+        roster[slot] = record
+        turn.set(.suspicion(accusation.node), at: suspicion.deadline)
+        let cause = helpers.map { MemberEvent.Cause.unanswered(helpers: $0) } ?? origin.cause()
+        tell(.suspected, record.member, by: accusation.from, cause, &turn)
+    }
+
+    mutating func suspicionExpired(_ name: String, _ turn: inout Turn) {
+        guard let slot = roster.slot(of: name), var suspicion = roster[slot].suspicion else { return }
+        guard turn.now >= suspicion.deadline else { return turn.set(.suspicion(name), at: suspicion.deadline) }
+        // When this comes late our loop has stood still, and the refutation may wait in the socket: read first.
+        if turn.now - suspicion.deadline > timers.probeTimeout, suspicion.postpone(by: timers.probeInterval + timers.gossipInterval, now: turn.now) {
+            roster[slot].suspicion = suspicion
+            return turn.set(.suspicion(name), at: suspicion.deadline)
+        }
+        let accusation = Accusation(incarnation: roster[slot].member.incarnation, node: name, from: self.name)
+        bury(slot, accusation, .suspicionExpired(confirmedBy: suspicion.suspecters), &turn)
+    }
+
+    // MARK: Dead
+
+    mutating func dead(_ accusation: Accusation, _ origin: Origin, from source: SocketAddress, _ turn: inout Turn) {
+        guard let slot = roster.slot(of: accusation.node) else { return }
+        let member = roster[slot].member
+        guard accusation.incarnation >= member.incarnation, member.state.isLive else { return }
+        if accusation.node == name {
+            if leaving == nil { refute(accusation.incarnation, to: source, &turn) }
+            return
+        }
+        bury(slot, accusation, origin.cause(), &turn)
+    }
+
+    /// Dead, or gone when it says so itself.
+    private mutating func bury(_ slot: Int, _ accusation: Accusation, _ cause: MemberEvent.Cause, _ turn: inout Turn) {
+        var record = roster[slot]
+        let hasLeft = accusation.from == accusation.node
+        if record.suspicion != nil { turn.cancel(.suspicion(accusation.node)) }
+        if !hasLeft { counters.deaths &+= 1 }
+        broadcast(.dead(accusation), &turn)
+        record.suspicion = nil
+        record.member.state = hasLeft ? .left : .dead
+        record.member.incarnation = accusation.incarnation
+        record.member.since = turn.now
+        roster[slot] = record
+        tell(hasLeft ? .left : .died, record.member, by: accusation.from, cause, &turn)
+    }
+
+    /// The dead and the gone are listed for a while and then forgotten; the dead can still be called again.
+    mutating func reap(_ turn: inout Turn) {
+        guard roster.count > roster.live else { return }
+        let (now, patience) = (turn.now, timers.gossipToTheDead)
+        for member in roster.all where !member.state.isLive && member.name != name && now - member.since >= patience {
+            if member.state == .dead { memory.remember(member) }
+            roster.remove(member.name)
+            serf.forget(member.name)
+            tell(.forgotten, member, by: name, .expired, &turn)
+        }
+    }
+
+    // MARK: Ourselves
+
+    /// Says that we live, above what was claimed; also straight to who told us, who may hold us dead and gossip to us no more.
+    /// Our own address as `source` stands for nobody.
+    private mutating func refute(_ accused: UInt32, to source: SocketAddress, _ turn: inout Turn) {
+        guard let slot = roster.slot(of: name) else { return }
+        counters.refutations &+= 1
+        health.add(1)
+        roster[slot].member.incarnation = max(roster[slot].member.incarnation, accused) + 1
+        broadcast(roster[slot].member.alive, &turn)
+        if source != configuration.address { transmit(roster[slot].member.alive, to: source, &turn) }
+    }
+
+    mutating func setMeta(_ meta: [UInt8], _ turn: inout Turn) {
+        guard meta.count <= SWIMLimits.metaBytes else {
+            return turn.log(.warning, "metadata of \(meta.count) bytes was not announced: the bound is \(SWIMLimits.metaBytes)")
+        }
+        guard let slot = roster.slot(of: name), leaving == nil, roster[slot].member.meta != meta else { return }
+        roster[slot].member.meta = meta
+        roster[slot].member.incarnation += 1
+        broadcast(roster[slot].member.alive, &turn)
+    }
+
+    func tell(_ kind: MemberEvent.Kind, _ member: Member, by: String, _ cause: MemberEvent.Cause, _ turn: inout Turn) {
+        turn.effects.append(.member(MemberEvent(kind: kind, member: member, by: by, cause: cause)))
+    }
+}

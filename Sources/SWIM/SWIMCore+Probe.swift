@@ -1,0 +1,158 @@
+import Platform
+
+/// One probe of one member (§12).
+struct ProbeRound: Sendable {
+    let sequence: UInt32
+    let target: String
+    let incarnation: UInt32
+    let start: MonotonicTime
+    let timeout: MonotonicTime
+    let deadline: MonotonicTime
+    var helpers = 0
+    /// Helpers that will say no.
+    var nacksExpected = 0
+    var nacks = 0
+    var dial: DialID?
+    var hasStreamAnswered = false
+    /// Our own loop was late in this round: its silence means nothing.
+    var isSpoilt = false
+}
+
+/// A failed round whose nacks may still be on their way.
+struct Unsettled: Sendable {
+    let expected: Int
+    var nacks: Int
+}
+
+/// A ping that we send for somebody else.
+struct Relay: Sendable {
+    let requester: SocketAddress
+    let sequence: UInt32
+    let wantsNack: Bool
+}
+
+extension SWIMCore {
+    // MARK: Our own probes
+
+    /// At each tick: one member in its turn. A round that takes longer than a tick delays the next.
+    mutating func probeNext(_ turn: inout Turn) {
+        guard probe == nil else { return }
+        reap(&turn)
+        guard leaving == nil, let slot = roster.nextToProbe(except: name, &turn.random), let own = roster[name]?.member else {
+            return turn.set(.probe, at: turn.now + timers.probeInterval)
+        }
+        let target = roster[slot].member
+        let sequence = nextSequence()
+        counters.probes &+= 1
+        let round = ProbeRound(
+            sequence: sequence, target: target.name, incarnation: target.incarnation, start: turn.now, timeout: turn.now + timers.probeTimeout,
+            deadline: turn.now + health.scale(timers.probeInterval))
+        probe = round
+        turn.set(.probeTimeout(sequence), at: round.timeout)
+        turn.set(.probeDeadline(sequence), at: round.deadline)
+        // The buddy system: a suspect learns of it with the ping, and can refute at once.
+        let buddy: Message? = target.state == .suspect ? .suspect(Accusation(incarnation: target.incarnation, node: target.name, from: name)) : nil
+        transmit(.ping(Ping(sequence: sequence, node: target.name, sender: own.sender)), also: buddy, to: target.address, &turn)
+    }
+
+    /// No direct answer: ask helpers, and try TCP.
+    mutating func probeTimedOut(_ sequence: UInt32, _ turn: inout Turn) {
+        guard var round = probe, round.sequence == sequence, let target = roster[round.target]?.member, let own = roster[name]?.member else { return }
+        if turn.now - round.timeout > timers.probeTimeout { round.isSpoilt = true }
+        let (me, suspect) = (name, round.target)
+        let helpers = roster.pick(timers.indirectChecks, &turn.random) { $0.state == .alive && $0.name != me && $0.name != suspect }
+        for helper in helpers {
+            let wantsNack = helper.versions.sendsNacks
+            if wantsNack { round.nacksExpected += 1 }
+            let ping = IndirectPing(
+                sequence: sequence, target: target.address.ip, port: target.address.port, node: target.name, wantsNack: wantsNack, sender: own.sender)
+            transmit(.indirectPing(ping), to: helper.address, &turn)
+        }
+        round.helpers = helpers.count
+        if target.versions.answersStreamPings {
+            let ping = StreamMessage.ping(Ping(sequence: sequence, node: target.name, sender: own.sender))
+            round.dial = dial(.ping(sequence), target.address, ping, max(.milliseconds(1), round.deadline - turn.now), &turn)
+        }
+        probe = round
+    }
+
+    /// The end of a round that nobody answered by UDP.
+    mutating func probeEnded(_ sequence: UInt32, _ turn: inout Turn) {
+        guard let round = probe, round.sequence == sequence else { return }
+        probe = nil
+        turn.set(.probe, at: turn.now)
+        if let dial = round.dial { hangUp(dial, &turn) }
+        guard let target = roster[round.target]?.member, target.state.isLive else { return }
+        if round.isSpoilt || turn.now - round.deadline > timers.probeTimeout {
+            counters.probesDiscarded &+= 1
+            return health.add(1)
+        }
+        if round.hasStreamAnswered {
+            counters.probesByStreamOnly &+= 1
+            return health.add(-1)
+        }
+        counters.probesFailed &+= 1
+        if round.nacksExpected > 0 {
+            // The nacks of memberlist's helpers leave just when our round ends: wait for them before their lack counts against ourselves.
+            unsettled[sequence] = Unsettled(expected: round.nacksExpected, nacks: round.nacks)
+            turn.set(.probeSettled(sequence), at: turn.now + timers.probeTimeout.scaled(by: 0.5))
+        } else {
+            health.add(1)
+        }
+        suspect(
+            Accusation(incarnation: target.incarnation, node: target.name, from: name), .gossip, from: configuration.address, helpers: round.helpers, &turn)
+    }
+
+    /// A helper that says nothing at all speaks against our own connection.
+    mutating func settle(_ sequence: UInt32) {
+        guard let round = unsettled.removeValue(forKey: sequence) else { return }
+        health.add(max(0, round.expected - round.nacks))
+    }
+
+    mutating func acknowledged(_ sequence: UInt32, _ turn: inout Turn) {
+        if let round = probe, round.sequence == sequence {
+            probe = nil
+            health.add(-1)
+            turn.cancel(.probeTimeout(sequence))
+            turn.cancel(.probeDeadline(sequence))
+            if let dial = round.dial { hangUp(dial, &turn) }
+            turn.set(.probe, at: max(turn.now, round.start + timers.probeInterval))
+        } else if let relay = relays.removeValue(forKey: sequence) {
+            turn.cancel(.relayNack(sequence))
+            turn.cancel(.relayEnd(sequence))
+            transmit(.ack(Ack(sequence: relay.sequence, payload: [])), to: relay.requester, &turn)
+        }
+    }
+
+    mutating func nacked(_ sequence: UInt32) {
+        if probe?.sequence == sequence {
+            probe?.nacks += 1
+        } else {
+            unsettled[sequence]?.nacks += 1
+        }
+    }
+
+    // MARK: Probes for others
+
+    mutating func relay(_ ping: IndirectPing, from source: SocketAddress, _ turn: inout Turn) {
+        let target = SocketAddress(ping.target, port: ping.port == 0 ? configuration.address.port : ping.port)
+        guard Wire.isReachable(target) else { return refuse(.badAddress, from: source, &turn) }
+        guard relays.count < SWIMLimits.relays, let own = roster[name]?.member else { return refuse(.full, from: source, &turn) }
+        let sequence = nextSequence()
+        counters.relayed &+= 1
+        relays[sequence] = Relay(requester: replyAddress(ping.sender, source), sequence: ping.sequence, wantsNack: ping.wantsNack)
+        // Four fifths of the timeout, so that the nack is there before the requester's round ends (Lifeguard; memberlist waits the whole).
+        turn.set(.relayNack(sequence), at: turn.now + timers.probeTimeout.scaled(by: 0.8))
+        turn.set(.relayEnd(sequence), at: turn.now + timers.probeTimeout)
+        transmit(.ping(Ping(sequence: sequence, node: ping.node, sender: own.sender)), to: target, &turn)
+    }
+
+    mutating func relayNack(_ sequence: UInt32, _ turn: inout Turn) {
+        guard let relay = relays[sequence], relay.wantsNack else { return }
+        transmit(.nack(sequence: relay.sequence), to: relay.requester, &turn)
+    }
+}
+
+extension Member {
+    var sender: Sender { Sender(address: address, name: name) }
+}

@@ -1,0 +1,143 @@
+import Platform
+
+/// One member of a SWIM pool with Lifeguard, in memberlist's protocol: events, a time and random numbers in, effects out.
+///
+/// Overview: no socket, no clock, no randomness of its own; a value, so a simulation holds a thousand of them.
+/// Function: `step` with `.start` first, then whatever happens. Effects are done in their order; a `join` or `leave` ends with its own effect.
+/// Implementation: this file has the state and the switch; the topics are in `SWIMCore+….swift`. Section numbers are memberlist-protocol's.
+package struct SWIMCore: Sendable {
+    package let configuration: SWIMConfiguration
+    var codec: PacketCodec
+    var roster = Roster()
+    /// alive, suspect and dead; they have the first claim on a packet's room.
+    var broadcasts = BroadcastQueue(bound: SWIMLimits.members)
+    /// User messages: what is left of the room.
+    var userBroadcasts = BroadcastQueue(bound: SWIMLimits.queuedUserMessages)
+    var health: Awareness
+    package internal(set) var counters = SWIMCounters()
+
+    var sequence: UInt32 = 0
+    var probe: ProbeRound?
+    var unsettled: [UInt32: Unsettled] = [:]
+    var relays: [UInt32: Relay] = [:]
+    var dials: [DialID: DialPurpose] = [:]
+    var nextDial: UInt64 = 1
+    var joins: [JoinID: PendingJoin] = [:]
+    /// Extra exchanges after a join, so that a newcomer learns more than its seed knew.
+    var catchUps = 0
+    var leaving: LeavePhase?
+    var serf = SerfLayer()
+    var memory = DepartedMemory()
+    var isGossipArmed = false
+    var lastConflict: MonotonicTime?
+
+    package init(_ configuration: SWIMConfiguration, cipher: (any PacketCipher)? = nil) {
+        self.configuration = configuration
+        codec = PacketCodec(label: configuration.label, cipher: cipher)
+        health = Awareness(maximum: configuration.timers.awarenessMaximum)
+    }
+
+    // MARK: Asking
+
+    /// Ourselves included; the dead and the gone too, until they are forgotten.
+    package var members: [Member] { roster.all }
+    package func member(_ name: String) -> Member? { roster[name]?.member }
+    /// Alive or suspected, ourselves included.
+    package var liveCount: Int { roster.live }
+    package var awareness: Int { health.score }
+    package var queuedBroadcasts: Int { broadcasts.count + userBroadcasts.count }
+    package var isLeaving: Bool { leaving != nil }
+
+    var name: String { configuration.name }
+    var timers: SWIMTimers { configuration.timers }
+    var isSerf: Bool { configuration.pool == .serf }
+
+    // MARK: Stepping
+
+    /// Takes one event. Appends to `effects`; the caller does and removes them.
+    package mutating func step(_ event: SWIMEvent, now: MonotonicTime, rng: inout SWIMRandom, effects: inout [SWIMEffect]) {
+        var turn = Turn(now: now, random: rng)
+        swap(&turn.effects, &effects)
+        handle(event, &turn)
+        swap(&turn.effects, &effects)
+        rng = turn.random
+    }
+
+    private mutating func handle(_ event: SWIMEvent, _ turn: inout Turn) {
+        switch event {
+        case .start: start(&turn)
+        case .datagram(let bytes, let source): receive(bytes, from: source, &turn)
+        case .request(let id, let bytes, let source): receiveRequest(id, bytes, from: source, &turn)
+        case .answer(let id, let bytes): receiveAnswer(id, bytes, &turn)
+        case .dialFailed(let id, let failure): dialFailed(id, failure, &turn)
+        case .streamRefused(let reason, let source): refuse(reason, from: source, &turn)
+        case .timer(let timer): expired(timer, &turn)
+        case .join(let id, let addresses): join(id, addresses, &turn)
+        case .leave: leave(&turn)
+        case .setMeta(let meta): setMeta(meta, &turn)
+        case .setCipher(let cipher): codec.cipher = cipher
+        }
+    }
+
+    private mutating func expired(_ timer: SWIMTimer, _ turn: inout Turn) {
+        switch timer {
+        case .probe: probeNext(&turn)
+        case .probeTimeout(let sequence): probeTimedOut(sequence, &turn)
+        case .probeDeadline(let sequence): probeEnded(sequence, &turn)
+        case .probeSettled(let sequence): settle(sequence)
+        case .gossip: gossip(&turn)
+        case .pushPull: exchangeWithAnyone(&turn)
+        case .reconnect: reconnect(&turn)
+        case .suspicion(let name): suspicionExpired(name, &turn)
+        case .relayNack(let sequence): relayNack(sequence, &turn)
+        case .relayEnd(let sequence): relays[sequence] = nil
+        case .leave: advanceLeave(&turn)
+        }
+    }
+
+    private mutating func start(_ turn: inout Turn) {
+        guard roster.count == 0 else { return }
+        // Acknowledgements to the process that had this address before us must not count.
+        sequence = UInt32.random(in: 0...UInt32.max, using: &turn.random)
+        let own = Member(
+            name: name, address: configuration.address, state: .alive, incarnation: 1, meta: configuration.meta, versions: configuration.pool.versions,
+            since: turn.now)
+        roster.insert(own, &turn.random)
+        turn.set(.probe, at: turn.now + turn.random.duration(below: timers.probeInterval))
+        turn.set(.pushPull, at: turn.now + turn.random.duration(below: timers.pushPullInterval))
+        turn.set(.reconnect, at: turn.now + turn.random.duration(below: timers.reconnectInterval))
+        broadcast(own.alive, &turn)
+    }
+
+    mutating func nextSequence() -> UInt32 {
+        sequence &+= 1
+        return sequence
+    }
+
+    mutating func refuse(_ reason: Refusal, from source: SocketAddress, _ turn: inout Turn) {
+        counters.count(reason)
+        turn.effects.append(.refused(reason, from: source))
+    }
+}
+
+/// What one step gets and gives.
+struct Turn {
+    let now: MonotonicTime
+    var random: SWIMRandom
+    var effects: [SWIMEffect] = []
+
+    init(now: MonotonicTime, random: SWIMRandom) {
+        self.now = now
+        self.random = random
+    }
+
+    mutating func set(_ timer: SWIMTimer, at time: MonotonicTime) { effects.append(.setTimer(timer, at: time)) }
+    mutating func cancel(_ timer: SWIMTimer) { effects.append(.cancelTimer(timer)) }
+    mutating func log(_ level: SWIMLog.Level, _ text: String) { effects.append(.log(SWIMLog(level: level, text: text))) }
+}
+
+extension Member {
+    var alive: Message {
+        .alive(Alive(incarnation: incarnation, node: name, address: address, meta: meta, versions: versions))
+    }
+}

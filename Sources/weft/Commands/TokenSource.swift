@@ -1,0 +1,54 @@
+import Glibc
+import ManagementAPI
+
+/// Where `weft join` finds its token.
+enum TokenSource {
+    struct Token: Equatable {
+        var text: String
+        /// Other users could read it in the process list.
+        var isVisible: Bool
+    }
+    /// A token is some hundred bytes.
+    static let maximumLength = 64 << 10
+
+    static func read(argument: String?, file: String?) throws(Failure) -> Token {
+        if let argument, argument != "-" { return Token(text: try clean(argument, "the argument"), isVisible: true) }
+        if let path = file ?? argument {
+            return Token(text: try clean(try contents(path), path == "-" ? "standard input" : path), isVisible: false)
+        }
+        if let value = getenv("WEFT_TOKEN") { return Token(text: try clean(String(cString: value), "WEFT_TOKEN"), isVisible: false) }
+        if isatty(STDIN_FILENO) == 0 { return Token(text: try clean(try contents("-"), "standard input"), isVisible: false) }
+        throw Failure(
+            .usage, code: "no_token", "there is no token",
+            remedy: "run `weft token create --node NAME` on the authority's node, and give its output to `weft join --token-file -` here")
+    }
+
+    private static func clean(_ text: String, _ origin: String) throws(Failure) -> String {
+        let words = text.split(whereSeparator: \.isWhitespace)
+        guard words.count == 1 else {
+            let found = words.isEmpty ? "is empty" : "is not one word"
+            throw Failure(.usage, code: "bad_token", "the token from \(origin) \(found)", remedy: "copy the whole word that `weft token create` printed")
+        }
+        return String(words[0])
+    }
+
+    private static func contents(_ path: String) throws(Failure) -> String {
+        let fd = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+        guard fd >= 0 else { throw unreadable(path, errno) }
+        defer { if path != "-" { close(fd) } }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while bytes.count <= maximumLength {
+            let count = Glibc.read(fd, &buffer, buffer.count)
+            if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+            if count > 0 { bytes += buffer[..<count] } else if errno != EINTR { throw unreadable(path, errno) }
+        }
+        throw Failure(.usage, code: "bad_token", "\(path) is no token: it has more than \(maximumLength) bytes")
+    }
+
+    private static func unreadable(_ path: String, _ code: CInt) -> Failure {
+        Failure(
+            code == EACCES ? .permission : .failed, code: "token_file",
+            "cannot read the token from \(path == "-" ? "standard input" : path): \(String(cString: strerror(code)))")
+    }
+}

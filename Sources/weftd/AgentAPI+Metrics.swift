@@ -1,0 +1,123 @@
+import Capture
+import Catalog
+import Identity
+import ManagementAPI
+import Membership
+import MeshModel
+import Naming
+import Netfilter
+import Platform
+import Proxy
+import Reactor
+import SWIM
+import Telemetry
+
+/// Prometheus metrics: all names begin with `weft_`, units are base units, counters end in `_total`.
+extension AgentAPI {
+    @Control
+    func metrics() async -> String {
+        var text = PrometheusText()
+        text.family("weft_build_info", .gauge, help: "The agent's version.", [([("version", WeftVersion.current)], 1)])
+        text.single("weft_start_time_seconds", .gauge, help: "When the agent started, in seconds since 1970.", Double(agent.started.seconds))
+        text.single("weft_ready", .gauge, help: "1 when the node is a member and its capture is in force.", agent.mesh?.capture.isRunning == true ? 1 : 0)
+        text.family(
+            "weft_certificate_expiry_timestamp_seconds", .gauge, help: "When a certificate ends, in seconds since 1970.",
+            agent.identity.certificates.compactMap { status in status.notAfter.map { ([("identity", status.identity.description)], Double($0.seconds)) } })
+        if let usage = try? Conntrack().usage() {
+            text.single("weft_conntrack_entries", .gauge, help: "Connections in the kernel's table, of the whole host.", Double(usage.count))
+            text.single("weft_conntrack_entries_limit", .gauge, help: "What the kernel's table can hold.", Double(usage.maximum))
+        }
+        guard let mesh = agent.mesh else { return text.text }
+        proxyMetrics(await mesh.proxy.statistics(), mesh, &text)
+        membershipMetrics(mesh, &text)
+        namingMetrics(mesh, &text)
+        return text.text
+    }
+
+    @Control
+    private func proxyMetrics(_ workers: [WorkerStatistics], _ mesh: Mesh, _ text: inout PrometheusText) {
+        var flows: [FlowLabels: FlowCounters] = [:]
+        var ends = [UInt64](repeating: 0, count: FlowEnd.allCases.count)
+        var handshakes: [String: UInt64] = [:]
+        var floods: [String: UInt64] = [:]
+        for worker in workers {
+            for (labels, counters) in worker.flows {
+                flows[labels, default: FlowCounters()].opened += counters.opened
+                flows[labels, default: FlowCounters()].closed += counters.closed
+                flows[labels, default: FlowCounters()].bytesSent += counters.bytesSent
+                flows[labels, default: FlowCounters()].bytesReceived += counters.bytesReceived
+            }
+            for (index, count) in worker.ends.enumerated() { ends[index] += count }
+            handshakes.merge(worker.handshakeFailures, uniquingKeysWith: +)
+            floods.merge(worker.floods, uniquingKeysWith: +)
+        }
+        let labelled = flows.map { labels, counters in
+            (
+                [
+                    ("direction", labels.direction.word), ("security", labels.security.word), ("source", mesh.names[labels.sourceIdentity]),
+                    ("destination", mesh.names[labels.destinationIdentity]), ("service", mesh.names[labels.service]),
+                ], counters
+            )
+        }.sorted { "\($0.0)" < "\($1.0)" }
+        text.family("weft_flows_opened_total", .counter, help: "Flows that were opened.", labelled.map { ($0.0, Double($0.1.opened)) })
+        text.family("weft_flows_closed_total", .counter, help: "Flows that have ended.", labelled.map { ($0.0, Double($0.1.closed)) })
+        text.family("weft_flow_sent_bytes_total", .counter, help: "Bytes from callers to endpoints.", labelled.map { ($0.0, Double($0.1.bytesSent)) })
+        text.family("weft_flow_received_bytes_total", .counter, help: "Bytes from endpoints to callers.", labelled.map { ($0.0, Double($0.1.bytesReceived)) })
+        text.family("weft_flow_ends_total", .counter, help: "Ended flows by reason.", FlowEnd.allCases.map { ([("reason", $0.code)], Double(ends[Int($0.rawValue)])) })
+        text.family("weft_flows", .gauge, help: "Open flows.", workers.map { ([("worker", "\($0.worker)")], Double($0.liveFlows)) })
+        text.family("weft_tunnels", .gauge, help: "Open tunnels.", workers.map { ([("worker", "\($0.worker)")], Double($0.liveTunnels)) })
+        text.single("weft_tunnels_opened_total", .counter, help: "Tunnels that were opened, in both directions.", Double(workers.reduce(0) { $0 + $1.tunnelsOpened }))
+        text.family("weft_tunnel_handshake_failures_total", .counter, help: "TLS handshakes that failed, by reason.", Self.byReason(handshakes))
+        text.family("weft_tunnel_refused_peers_total", .counter, help: "Tunnels closed because the peer broke HTTP/2 or went over a bound.", Self.byReason(floods))
+        text.single("weft_buffered_bytes", .gauge, help: "Bytes held for slow readers.", Double(workers.reduce(0) { $0 + $1.bufferedBytes }))
+        text.single("weft_accept_pauses_total", .counter, help: "Times that accepting paused because descriptors ran out.", Double(workers.reduce(0) { $0 + $1.acceptsPaused }))
+        text.single(
+            "weft_records_dropped_total", .counter, help: "Access log records that were dropped.",
+            Double(workers.reduce(0) { $0 + $1.reportsDropped } + (mesh.accessLog?.dropped ?? 0)))
+        text.family("weft_problems_total", .counter, help: "Problems that the data path told, by kind.", mesh.problems.sorted { $0.key < $1.key }.map { ([("code", $0.key)], Double($0.value.count)) })
+        let capture = mesh.capture.counters
+        text.single("weft_capture_transactions_total", .counter, help: "Changes of the kernel's tables.", Double(capture.transactions))
+        text.single("weft_capture_repairs_total", .counter, help: "Times that others' changes of Weft's rules were put back.", Double(capture.repairs))
+        text.single("weft_capture_failures_total", .counter, help: "Changes that the kernel refused.", Double(capture.failures))
+    }
+
+    @Control
+    private func membershipMetrics(_ mesh: Mesh, _ text: inout PrometheusText) {
+        let members = Dictionary(grouping: mesh.gossip.members(), by: \.state)
+        text.family(
+            "weft_members", .gauge, help: "Members of the gossip pool by state.",
+            [Liveness.alive, .suspect, .dead, .left].map { ([("state", $0.rawValue)], Double(members[$0]?.count ?? 0)) })
+        let gossip = mesh.gossip.counters
+        text.family(
+            "weft_gossip_refused_total", .counter, help: "Gossip messages that were refused, by reason.",
+            gossip.core.refused.map { ([("reason", "\($0.reason)")], Double($0.count)) })
+        text.single("weft_gossip_send_failures_total", .counter, help: "Gossip datagrams that could not be sent.", Double(gossip.sendFailures))
+        text.single("weft_services", .gauge, help: "Services in the catalog.", Double(mesh.catalog.view.services.count))
+        let endpoints = mesh.catalog.view.services.flatMap(\.endpoints)
+        text.family(
+            "weft_endpoints", .gauge, help: "Endpoints in the catalog.",
+            [([("usable", "true")], Double(endpoints.filter(\.usable).count)), ([("usable", "false")], Double(endpoints.filter { !$0.usable }.count))])
+        text.family(
+            "weft_catalog_refused_total", .counter, help: "Catalog records that were refused, by reason.",
+            Self.byReason(mesh.catalog.counters.refused))
+    }
+
+    @Control
+    private func namingMetrics(_ mesh: Mesh, _ text: inout PrometheusText) {
+        let dns = mesh.dns.counters
+        text.family(
+            "weft_dns_queries_total", .counter, help: "DNS queries by transport.", [([("transport", "udp")], Double(dns.udpQueries)), ([("transport", "tcp")], Double(dns.tcpQueries))])
+        text.family(
+            "weft_dns_answers_total", .counter, help: "What became of DNS queries.",
+            [
+                ([("result", "answered")], Double(dns.answered)), ([("result", "no_data")], Double(dns.noData)), ([("result", "name_error")], Double(dns.nameErrors)),
+                ([("result", "forwarded")], Double(dns.forwarded)), ([("result", "forward_failed")], Double(dns.forwardFailed)),
+                ([("result", "forward_full")], Double(dns.forwardFull)), ([("result", "malformed")], Double(dns.malformed)), ([("result", "refused")], Double(dns.refused)),
+            ])
+        text.single("weft_dns_unknown_callers_total", .counter, help: "Queries whose caller could not be found; they get fully qualified names only.", Double(dns.unknownCallers))
+    }
+
+    private static func byReason(_ counts: [String: UInt64]) -> [(labels: [(String, String)], value: Double)] {
+        counts.sorted { $0.key < $1.key }.map { ([("reason", $0.key)], Double($0.value)) }
+    }
+}

@@ -1,0 +1,34 @@
+import Capture
+import Catalog
+import MeshModel
+import Naming
+import Settings
+
+/// Taking over what a running agent can.
+extension Mesh {
+    /// Keys whose new values come into force without a restart. Everything else says so in the reload's report.
+    static func reloadable(_ key: String) -> Bool {
+        key == "workloads" || key.hasPrefix("workloads") || key.hasPrefix("accessLog") || key == "dns.upstreams" || key.hasPrefix("dns.upstreams") || key == "dns.ttl"
+    }
+
+    /// Workloads, services, DNS and the access log of a new configuration. After an error nothing has changed.
+    func reload(_ fresh: LoadedConfiguration, changes: ConfigurationChanges) throws(MeshError) {
+        let (oldWorkloads, oldDeclarations) = (workloads, declarations)
+        workloads = fresh.configuration.workloads
+        declarations = fresh.services
+        do throws(MeshError) {
+            try capture.setWorkloads(workloads)
+            try declare()
+        } catch {
+            workloads = oldWorkloads
+            declarations = oldDeclarations
+            try capture.setWorkloads(workloads)
+            try declare()
+            throw error
+        }
+        if changes.reloadable.contains(where: { $0.hasPrefix("accessLog") }) { accessLog = AccessLog(fresh.configuration.accessLog, names: names) }
+        dns.reconfigure(upstreams: fresh.configuration.dns.upstreams, ttl: fresh.configuration.dns.ttl)
+        ensureIdentities()
+        changed(atOnce: true)
+    }
+}

@@ -1,0 +1,229 @@
+import Capture
+import Catalog
+import Identity
+import Logging
+import ManagementAPI
+import Membership
+import MeshModel
+import Naming
+import Netfilter
+import Plane
+import Platform
+import Proxy
+import Reactor
+import Settings
+
+/// Everything that runs while this node belongs to a mesh.
+///
+/// Overview: owns the proxy, capture, gossip, catalog and DNS, and joins their callbacks: what one learns becomes a new snapshot for the workers and a new name
+/// table for DNS.
+/// Function: `start` brings them up in an order that never captures what cannot be served; `stop` takes them down in the reverse one.
+@Control
+final class Mesh {
+    let configuration: AgentConfiguration
+    let addresses: NodeAddresses
+    let identity: NodeIdentity
+    let names = Interner()
+    let logger: Logger
+    let proxy: ProxyPool
+    let capture: CaptureEngine
+    let gossip: Gossip
+    let catalog: Catalog
+    let dns: DNSServer
+    let joinServer: JoinServer
+    let captureStore: CaptureStore
+    var accessLog: AccessLog?
+    /// From files and from the configuration; `weft reload` replaces both.
+    var workloads: [Workload]
+    var declarations: [ServiceDeclaration]
+    var credentials: CredentialSet
+    /// The last flows that ended, the newest last.
+    var recent: [FlowRecord] = []
+    /// Problems that workers told, by code: when last, and how often.
+    var problems: [String: (message: String, count: UInt64, logged: MonotonicTime)] = [:]
+    private(set) var isProxyReady = false
+    private(set) var isStopped = false
+    private var snapshotTimer: TimerID?
+    private var rejoinTimer: TimerID?
+    private var warnedMissing = false
+    private var onServing: [@Control () -> Void] = []
+    private let lookup: CallerLookup
+
+    static let recentBound = 1000
+
+    init(
+        _ loaded: LoadedConfiguration, addresses: NodeAddresses, identity: NodeIdentity, credentials: CredentialSet, logger: Logger
+    ) throws(MeshError) {
+        configuration = loaded.configuration
+        self.addresses = addresses
+        self.identity = identity
+        self.credentials = credentials
+        self.logger = logger
+        workloads = loaded.configuration.workloads
+        declarations = loaded.services
+        captureStore = CaptureStore(path: "\(loaded.configuration.state)/captures.json")
+        let mark = loaded.configuration.capture.marks.excluded
+        do throws(NetfilterError) { lookup = try CallerLookup() } catch {
+            throw MeshError(.kernel, code: "caller_lookup", "callers cannot be looked up: \(error)", remedy: "weftd needs CAP_NET_ADMIN")
+        }
+        proxy = try ProxyPool(settings: loaded.configuration.proxySettings())
+        capture = CaptureEngine(settings: loaded.configuration.captureSettings(addresses), logger: logger)
+        gossip = Gossip(
+            try loaded.configuration.gossipConfiguration(addresses, keys: credentials.gossipKeys, version: WeftVersion.current), logger: logger)
+        catalog = Catalog(
+            CatalogConfiguration(
+                info: loaded.configuration.nodeInfo(addresses, version: WeftVersion.current), trustDomain: credentials.trustDomain,
+                directory: "\(loaded.configuration.state)/catalog", mark: mark),
+            logger: logger)
+        joinServer = JoinServer(identity)
+        let (engine, lookup) = (capture, self.lookup)
+        dns = DNSServer(loaded.configuration.dnsOptions(), logger: logger) { client, local, transport in
+            // Only captured processes reach this port (the guard refuses others), so their workload says where short names belong.
+            let caller = lookup.caller(transport == .udp ? .udp : .tcp, peer: client, local: local, in: engine.index)
+            guard case .workload(let index) = caller.workload, index < engine.index.workloads.count else { return nil }
+            return engine.index.workloads[index].namespace
+        }
+        accessLog = AccessLog(loaded.configuration.accessLog, names: names)
+        if accessLog == nil, loaded.configuration.accessLog.enabled {
+            logger.warning("the access log cannot be opened, and is off: \(loaded.configuration.accessLog.destination)")
+        }
+    }
+
+    // MARK: Start and stop
+
+    /// Listeners first, then what fills the snapshot, then the kernel's redirects. Returns when flows are served; after an error everything is taken down again.
+    func start() async throws(MeshError) {
+        do throws(MeshError) {
+            try await bringUp()
+        } catch {
+            await stop(grace: .zero)
+            throw error
+        }
+    }
+
+    private func bringUp() async throws(MeshError) {
+        proxy.onReport = { [weak self] in self?.take($0) }
+        proxy.onReady = { [weak self] in self?.proxyReady() }
+        catalog.onChange = { [weak self] _ in self?.changed() }
+        capture.onIndex = { [weak self] _ in self?.changed(atOnce: true) }
+        gossip.onEvent = { [weak self] in self?.heard($0) }
+        try capture.setWorkloads(workloads)
+        for workload in try captureStore.load() { try capture.addSelector(workload) }
+        try await catalog.start(credentials)
+        try declare()
+        ensureIdentities()
+        try gossip.start()
+        try dns.start()
+        seed()
+        changed(atOnce: true)
+        await serving()
+        try capture.start()
+        changed(atOnce: true)
+        rejoinTimer = ControlLoop.shared.every(.seconds(30)) { [weak self] in self?.rejoinIfAlone() }
+        await join()
+    }
+
+    /// The redirects go first: from then on new connections go where they were going. Flows that run get `grace`.
+    func stop(grace: Duration) async {
+        guard !isStopped else { return }
+        isStopped = true
+        capture.stop()
+        dns.stop()
+        for timer in [snapshotTimer, rejoinTimer].compactMap({ $0 }) { ControlLoop.shared.cancel(timer) }
+        await gossip.leave()
+        gossip.stop()
+        await catalog.stop()
+        await proxy.drain(grace: grace)
+        for body in onServing { body() }
+        onServing = []
+    }
+
+    private func proxyReady() {
+        isProxyReady = true
+        for body in onServing { body() }
+        onServing = []
+    }
+
+    private func serving() async {
+        guard !isProxyReady else { return }
+        await withCheckedContinuation { continuation in onServing.append { continuation.resume() } }
+    }
+
+    // MARK: Other nodes
+
+    private var gossipSeeds: [SocketAddress] {
+        configuration.gossip.seeds + credentials.mesh.seedAddresses
+            + catalog.view.nodes.filter { $0.info.name != configuration.node.name }.map { SocketAddress($0.info.tunnel.ip, port: configuration.ports.gossip) }
+    }
+
+    private func seed() {
+        catalog.setSeeds(credentials.mesh.holdsAuthority ? [] : credentials.mesh.authoritySocketAddresses)
+        identity.seeds = { [weak self] in
+            guard let self else { return [] }
+            return gossip.members().filter { $0.state == .alive }.prefix(8).map(\.address)
+        }
+    }
+
+    private func join() async {
+        let seeds = Array(Set(gossipSeeds)).prefix(16)
+        guard !seeds.isEmpty else { return }
+        let result = await gossip.join(Array(seeds))
+        if result.contacted == 0 { logger.warning("no other node answered gossip at \(seeds.map(\.description).joined(separator: ", ")); trying again every 30 s") }
+    }
+
+    private func rejoinIfAlone() {
+        guard gossip.members().filter({ $0.state == .alive }).count <= 1 else { return }
+        Task { @Control in await join() }
+    }
+
+    private func heard(_ event: GossipEvent) {
+        let name = event.member.name
+        if name == configuration.node.name { return }
+        if event.member.state == .dead || event.member.state == .left, let tunnel = catalog.address(of: name) { proxy.forget(tunnel) }
+        catalog.liveness(name, event.member.state)
+    }
+
+    // MARK: Workloads and services
+
+    /// New credentials: identities were issued or renewed.
+    func use(_ credentials: CredentialSet) {
+        self.credentials = credentials
+        catalog.use(credentials)
+        changed(atOnce: true)
+    }
+
+    /// Turns the declared services into instances of this node.
+    func declare() throws(MeshError) {
+        let instances = declarations.compactMap { $0.instance(workloads: workloads, trustDomain: credentials.trustDomain, address: addresses.primary) }
+        try catalog.declare(instances)
+        ensureIdentities()
+    }
+
+    /// Asks for the certificates of every workload that is captured or serves.
+    func ensureIdentities() {
+        let captured = capture.list().compactMap { $0.workload.identity(trustDomain: credentials.trustDomain) }
+        identity.ensure(identities: Set(captured + catalog.local.map(\.instance.identity)))
+    }
+
+    /// Something that the snapshot is made of is different. Changes of a moment make one snapshot.
+    func changed(atOnce: Bool = false) {
+        guard !isStopped else { return }
+        if atOnce {
+            if let snapshotTimer { ControlLoop.shared.cancel(snapshotTimer) }
+            snapshotTimer = nil
+            return publish()
+        }
+        guard snapshotTimer == nil else { return }
+        snapshotTimer = ControlLoop.shared.after(.milliseconds(2)) { [weak self] in
+            self?.snapshotTimer = nil
+            self?.publish()
+        }
+    }
+
+    private func publish() {
+        dns.update(Naming.NameTable(catalog.view.services.map(\.service)))
+        let snapshot = makeSnapshot()
+        proxy.apply(snapshot)
+        capture.setInboundEndpoints(Array(snapshot.local.keys))
+    }
+}

@@ -1,0 +1,127 @@
+import Capture
+import Catalog
+import Glibc
+import Membership
+import MeshModel
+import Naming
+import Netfilter
+import Platform
+import Proxy
+import Settings
+import SWIM
+
+/// The node's own addresses, from the configuration or from the kernel's default routes.
+struct NodeAddresses {
+    var v4: IPAddress?
+    var v6: IPAddress?
+    /// What other nodes reach it by.
+    var primary: IPAddress
+
+    init(_ node: NodeSection) throws(MeshError) {
+        v4 = node.address
+        v6 = node.addressV6
+        do throws(NetfilterError) {
+            let routing = try Routing()
+            if v4 == nil { v4 = try routing.defaultSource(.v4) }
+            if v6 == nil { v6 = try routing.defaultSource(.v6) }
+        } catch {
+            throw MeshError(.kernel, code: "routes", "the routes of this host cannot be read: \(error)")
+        }
+        guard let primary = node.address ?? node.addressV6 ?? v4 ?? v6 else {
+            throw MeshError(
+                .configuration, code: "no_address", "this host has no default route, so its address for other nodes is not known",
+                remedy: "set `node.address` in the configuration")
+        }
+        self.primary = primary
+    }
+}
+
+/// From the words of `weft.yaml` to the parameters of each part.
+extension AgentConfiguration {
+    private static var hasIPv6: Bool { access("/proc/net/if_inet6", F_OK) == 0 }
+
+    func proxySettings() -> ProxySettings {
+        var result = ProxySettings()
+        result.workers = workers > 0 ? workers : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        result.outbound = [SocketAddress(.loopbackV4, port: ports.outbound)]
+        // Redirected inbound connections arrive at the address of their interface.
+        result.inbound = [SocketAddress(.anyV4, port: ports.inbound)]
+        result.tunnel = [SocketAddress(tunnel.address, port: ports.tunnel)]
+        if Self.hasIPv6 {
+            result.outbound.append(SocketAddress(.loopbackV6, port: ports.outbound))
+            result.inbound.append(SocketAddress(.anyV6, port: ports.inbound))
+            if tunnel.address == .anyV4 { result.tunnel.append(SocketAddress(.anyV6, port: ports.tunnel)) }
+        }
+        result.excludedMark = capture.marks.excluded
+        result.spoofedMark = capture.marks.spoofed
+        result.timeouts.connect = timeouts.connect
+        result.timeouts.handshake = timeouts.handshake
+        result.timeouts.idle = timeouts.idle
+        result.timeouts.halfClosed = timeouts.halfClosed
+        result.timeouts.tunnelIdle = timeouts.tunnelIdle
+        result.limits.flows = max(1, limits.flows / result.workers)
+        result.limits.streamsPerTunnel = limits.streamsPerTunnel
+        return result
+    }
+
+    func captureSettings(_ addresses: NodeAddresses) -> CaptureSettings {
+        var result = CaptureSettings()
+        result.nodeAddressV4 = addresses.v4
+        result.nodeAddressV6 = addresses.v6
+        result.outboundPort = ports.outbound
+        result.inboundPort = ports.inbound
+        result.dnsPort = ports.dns
+        result.markMask = capture.marks.mask
+        result.excludedMark = capture.marks.excluded
+        result.spoofedMark = capture.marks.spoofed
+        result.routingTable = capture.routingTable
+        result.rulePriority = capture.rulePriority
+        result.excludedPorts = Set(capture.excludedPorts)
+        result.excludedNetworks = Set(capture.excludedNetworks)
+        result.captureLoopback = capture.loopback
+        result.outboundOnAgentExit = capture.onExitOutbound == .block ? .block : .bypass
+        result.inboundOnAgentExit = capture.onExitInbound == .block ? .block : .bypass
+        result.captureDNS = capture.dns
+        return result
+    }
+
+    func gossipConfiguration(_ addresses: NodeAddresses, keys: [[UInt8]], version: String) throws(MeshError) -> GossipConfiguration {
+        var result = GossipConfiguration(name: node.name, bind: SocketAddress(gossip.bind, port: ports.gossip))
+        result.advertise = gossip.advertise ?? SocketAddress(addresses.primary, port: ports.gossip)
+        result.mark = capture.marks.excluded
+        result.timers = gossip.timers == .local ? .local : .lan
+        result.label = gossip.label
+        result.keyring = try Keyring(keys: keys)
+        result.tags = ["weft": version]
+        return result
+    }
+
+    func dnsOptions() -> DNSServer.Options {
+        var result = DNSServer.Options(listeners: DNSServer.Listener.standard(port: ports.dns))
+        result.upstreams = dns.upstreams
+        result.ttl = dns.ttl
+        result.mark = capture.marks.excluded
+        result.maximumQueries = limits.dnsQueries
+        result.maximumConnections = limits.dnsConnections
+        return result
+    }
+
+    func nodeInfo(_ addresses: NodeAddresses, version: String) -> NodeInfo {
+        NodeInfo(name: node.name, tunnel: SocketAddress(addresses.primary, port: ports.tunnel), locality: node.locality, version: version)
+    }
+}
+
+extension ServiceDeclaration {
+    /// The instance as the catalog takes it; nil when its workload is not configured, which `--check` and start refuse.
+    func instance(workloads: [Workload], trustDomain: String, address nodeAddress: IPAddress) -> LocalInstance? {
+        guard let workload = workloads.first(where: { $0.name == self.workload }), let identity = workload.identity(trustDomain: trustDomain) else { return nil }
+        var endpointCheck = EndpointCheck(kind: .none)
+        if let check {
+            endpointCheck = EndpointCheck(
+                kind: .tcp, port: check.port, interval: check.interval, timeout: check.timeout, healthyAfter: check.healthy, unhealthyAfter: check.unhealthy)
+        }
+        return LocalInstance(
+            service: service, port: port, address: SocketAddress(address ?? nodeAddress, port: targetPort), identity: identity, version: version, weight: weight,
+            labels: labels, check: endpointCheck)
+    }
+}

@@ -1,0 +1,69 @@
+import HTTPWire
+import Testing
+
+@Suite struct `Flow control` {
+    @Test func `a flow that is not read stalls at its window, and goes on when its bytes were consumed`() {
+        let client = Peer(.client), server = Peer(.server)
+        server.onRequest = { server, stream in
+            let token = server.accept(stream)
+            server.flows[token]!.consumes = false
+        }
+        let bytes = Seeded(3).generate(1_000_000)
+        client.connect(token: 1, sending: bytes)
+        pump(client, server)
+        #expect(server.flows[1001]!.incoming.count == 256 << 10)
+        server.session.consume(1, 256 << 10)
+        pump(client, server)
+        #expect(server.flows[1001]!.incoming.count == 512 << 10)
+        server.flows[1001]!.consumes = true
+        server.session.consume(1, 256 << 10)
+        pump(client, server)
+        #expect(same(server.flows[1001]!.incoming, bytes))
+    }
+
+    @Test func `stalled flows never stall another, even when together they fill the connection window several times`() {
+        let client = Peer(.client), server = Peer(.server)
+        var slow = true
+        server.onRequest = { server, stream in
+            let token = server.accept(stream)
+            server.flows[token]!.consumes = !slow
+        }
+        for token in 1...40 as ClosedRange<UInt64> { client.connect(token: token, sending: [UInt8](repeating: 7, count: 300_000)) }
+        pump(client, server)
+        slow = false
+        let bytes = Seeded(4).generate(5_000_000)
+        client.connect(token: 99, sending: bytes)
+        pump(client, server)
+        #expect(same(server.flows[1041]!.incoming, bytes))
+    }
+
+    @Test func `a source that has nothing rests until it is resumed, and is not asked meanwhile`() {
+        let client = Peer(.client), server = Peer(.server)
+        client.connect(token: 1, ends: false)
+        pump(client, server)
+        client.flows[1]!.outgoing = [1, 2, 3]
+        pump(client, server)
+        #expect(same(server.flows[1001]!.incoming, []))
+        client.session.resume(client.streams[1]!)
+        pump(client, server)
+        #expect(same(server.flows[1001]!.incoming, [1, 2, 3]))
+    }
+
+    @Test func `flows share the tunnel evenly`() {
+        // Frames of the four alternate: after half of the bytes every flow has about half of its own.
+        let client = Peer(.client), server = Peer(.server)
+        pump(client, server)
+        for token in 1...4 as ClosedRange<UInt64> { client.connect(token: token, sending: [UInt8](repeating: 1, count: 200_000)) }
+        server.feed(Array(client.output().prefix(400_000)))
+        let received = server.flows.values.map(\.incoming.count)
+        #expect(received.count == 4)
+        #expect((received.max() ?? 0) - (received.min() ?? 0) <= 2 * 16_375)
+    }
+}
+
+extension Seeded {
+    func generate(_ count: Int) -> [UInt8] {
+        var copy = self
+        return copy.bytes(count)
+    }
+}

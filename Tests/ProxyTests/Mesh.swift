@@ -1,0 +1,92 @@
+import Capture
+import MeshModel
+import Platform
+import Reactor
+import TLS
+
+@testable import Proxy
+
+/// Two nodes in one process, on loopback: `near` has a listener that is not captured, `far` has the endpoint.
+@Control
+final class Mesh {
+    let near: ProxyPool
+    let far: ProxyPool
+    let entry: SocketAddress
+    let service = SocketAddress(IPAddress("240.240.0.9")!, port: 9080)
+    let names = Interner()
+    private(set) var ended: [FlowRecord] = []
+    private(set) var problems: [WorkerProblem] = []
+
+    /// - Parameters:
+    ///   - endpoints: the addresses registered at the far node; several stand for several instances.
+    ///   - expected: the account that the near node takes the endpoints for.
+    ///   - direct: relay in plaintext to the first endpoint instead.
+    init(_ endpoints: [SocketAddress], expected: String = "server", direct: Bool = false, local: [SocketAddress]? = nil, adjust: (inout ProxySettings) -> Void = { _ in })
+        async throws
+    {
+        entry = try Peers.freePort()
+        let tunnel = try Peers.freePort()
+        var settings = ProxySettings()
+        settings.bare = [(entry, direct ? endpoints[0] : service)]
+        adjust(&settings)
+        near = try ProxyPool(settings: settings)
+        var farSettings = ProxySettings()
+        farSettings.tunnel = [tunnel]
+        farSettings.timeouts = settings.timeouts
+        far = try ProxyPool(settings: farSettings)
+        let (client, server) = (names.id(Certificates.identity("client")), names.id(Certificates.identity("server")))
+        let wanted = names.id(Certificates.identity(expected))
+        let targets = endpoints.map { Snapshot.Target(address: $0, tunnel: tunnel, identity: wanted, node: names.id("far"), eligible: true) }
+        let reachable = local ?? endpoints
+        let nearSnapshot = try snapshot(
+            services: [service: .init(name: names.id("reviews.default"), targets: targets)], local: [:],
+            credentials: [client: Certificates.credential("client")], workloads: [.init(name: names.id("web"), identity: client)], wanted: wanted)
+        let farSnapshot = try snapshot(
+            services: [:], local: Dictionary(uniqueKeysWithValues: reachable.map { ($0, .init(service: names.id("reviews.default"), identity: server)) }),
+            credentials: [server: Certificates.credential("server")], workloads: [], wanted: server)
+        near.onReport = { [unowned self] in note($0) }
+        far.onReport = { [unowned self] in note($0) }
+        for (pool, snapshot) in [(near, nearSnapshot), (far, farSnapshot)] {
+            await withCheckedContinuation { continuation in
+                pool.onReady = { continuation.resume() }
+                pool.apply(snapshot)
+            }
+        }
+    }
+
+    private func snapshot(
+        services: [SocketAddress: Snapshot.ServiceEntry], local: [SocketAddress: Snapshot.LocalEndpoint], credentials: [NameID: Credential],
+        workloads: [Snapshot.WorkloadEntry], wanted: NameID
+    ) throws -> Snapshot {
+        Snapshot(
+            trustDomain: Certificates.trustDomain, names: names, services: services, byEndpoint: [:], local: local, workloads: workloads, cgroups: CgroupIndex(),
+            trust: try Certificates.trust(), credentials: credentials, join: nil, nodeIdentity: 0, node: 0, serverNames: ["server.default.mesh.test": wanted], soleWorkload: wanted,
+            nodeAddresses: [:], serverNameOf: [wanted: "server.default.mesh.test"])
+    }
+
+    private func note(_ report: WorkerReport) {
+        switch report {
+        case .flows(let flows): ended += flows
+        case .problem(let problem): problems.append(problem)
+        default: break
+        }
+    }
+
+    /// Waits until so many flows have ended.
+    func ends(_ count: Int) async -> [FlowRecord] {
+        for _ in 0..<200 where ended.count < count { await ControlLoop.shared.sleep(.milliseconds(25)) }
+        return ended
+    }
+
+    func stop() async {
+        await near.drain(grace: .milliseconds(100))
+        await far.drain(grace: .milliseconds(100))
+    }
+}
+
+/// Runs blocking work on a thread of its own.
+func blockingWork<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+    try await withCheckedThrowingContinuation { continuation in
+        Peers.thread { continuation.resume(with: Result { try body() }) }
+    }
+}

@@ -1,0 +1,101 @@
+import Glibc
+import Platform
+import Reactor
+
+/// Blocking sockets and threads: the applications on both sides of the proxy.
+enum Peers {
+    /// An application that answers each connection by `serve`, on its own thread each. Ends with the process.
+    static func server(_ serve: @escaping @Sendable (CInt) -> Void) throws -> SocketAddress {
+        let listener = try Socket.tcpListener(SocketAddress(.loopbackV4, port: 0)).release()
+        blocking(listener)
+        let address = Socket.localAddress(listener)!
+        thread {
+            while true {
+                let fd = accept(listener, nil, nil)
+                if fd < 0 { return }
+                thread {
+                    serve(fd)
+                    close(fd)
+                }
+            }
+        }
+        return address
+    }
+
+    /// Sends back what comes, and ends when the caller has ended.
+    static func echo(_ fd: CInt) {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = read(fd, &buffer, buffer.count)
+            if count <= 0 { break }
+            if !sendAll(fd, buffer[..<count]) { return }
+        }
+        shutdown(fd, CInt(SHUT_WR))
+    }
+
+    static func connect(_ address: SocketAddress) throws -> CInt {
+        let fd = Glibc.socket(address.ip.isV4 ? AF_INET : AF_INET6, CInt(SOCK_STREAM.rawValue), 0)
+        if address.withSockaddr({ Glibc.connect(fd, $0, $1) }) != 0 { throw Errno.current }
+        var timeout = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+        return fd
+    }
+
+    @discardableResult
+    static func sendAll(_ fd: CInt, _ bytes: some Collection<UInt8>) -> Bool {
+        let bytes = Array(bytes)
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes.withUnsafeBytes { send(fd, $0.baseAddress! + sent, bytes.count - sent, CInt(MSG_NOSIGNAL)) }
+            if count <= 0 { return false }
+            sent += count
+        }
+        return true
+    }
+
+    /// Reads to the end of the stream; nil on a reset or timeout.
+    static func receiveAll(_ fd: CInt) -> [UInt8]? {
+        var all: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 262_144)
+        while true {
+            let count = read(fd, &buffer, buffer.count)
+            if count == 0 { return all }
+            if count < 0 { return nil }
+            all.append(contentsOf: buffer[..<count])
+        }
+    }
+
+    /// Bytes that differ everywhere, so that a lost or doubled piece shows.
+    static func pattern(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
+        var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
+        return [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            for index in 0..<count {
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                buffer[index] = UInt8(truncatingIfNeeded: state >> 33)
+            }
+            initialized = count
+        }
+    }
+
+    static func thread(_ body: @escaping @Sendable () -> Void) {
+        final class Box: Sendable {
+            let body: @Sendable () -> Void
+            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+        }
+        var thread = pthread_t()
+        pthread_create(
+            &thread, nil,
+            { raw in
+                Unmanaged<Box>.fromOpaque(raw!).takeRetainedValue().body()
+                return nil
+            }, Unmanaged.passRetained(Box(body)).toOpaque())
+        pthread_detach(thread)
+    }
+
+    static func blocking(_ fd: CInt) { _ = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) & ~O_NONBLOCK) }
+
+    static func freePort() throws -> SocketAddress {
+        let fd = try Socket.tcpListener(SocketAddress(.loopbackV4, port: 0))
+        return Socket.localAddress(fd.raw)!
+    }
+}
