@@ -58,11 +58,11 @@ let package = Package(
 
         // The mesh.
         .target(name: "Plane", dependencies: ["Platform", "MeshModel", "Reactor", "TLS", logging], swiftSettings: strict),
-        .target(name: "Capture", dependencies: ["Platform", "MeshModel", "Settings", "Telemetry", "Reactor", "Netfilter", "CLinux", logging], swiftSettings: strict),
+        .target(name: "Capture", dependencies: ["Platform", "MeshModel", "Reactor", "Netfilter", "CLinux", logging], swiftSettings: strict),
         .target(
             name: "Identity",
             dependencies: [
-                "Platform", "MeshModel", "Reactor", "TLS", "Plane", "COpenSSL",
+                "Platform", "MeshModel", "Reactor", "TLS", "Plane",
                 .product(name: "X509", package: "swift-certificates"), .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "SwiftASN1", package: "swift-asn1"), logging,
             ], swiftSettings: strict),

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced by the other scripts: the repository as working directory, and words about progress.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 

@@ -234,11 +234,13 @@ class Host:
         return run(self.weft_program, *arguments, "--socket", self.socket, input=input)
 
     def power_off(self):
-        """As when its plug is pulled: off the network, and nothing gets a chance to say goodbye."""
+        """As when its plug is pulled: off the network, and nothing gets a chance to say goodbye. Returns when (monotonic) it was off."""
         self.lab.switch("ip", "link", "set", f"port-{self.name}", "down")
+        off = time.monotonic()
         kill_cgroup(f"{self.lab.cgroups}/{self.name}", remove=False)
         for process in self.programs:
             process.wait()
+        return off
 
     def stop_agent(self):
         self.agent.send_signal(signal.SIGTERM)

@@ -34,8 +34,8 @@ package struct CaptureSettings: Equatable, Sendable {
     /// `block` closes ports under STRICT while no agent runs; `bypass` never does.
     package var inboundOnAgentExit = OnAgentExit.block
     package var captureDNS = true
-    /// Lets the host's own resolver ask port `dnsPort` itself (the systemd-resolved drop-in does); else only redirected queries reach it.
-    package var allowDirectDNS = false
+    /// An address of this host at which anybody may ask `dnsPort` directly: where DNS answers only the mesh's own names, as for systemd-resolved.
+    package var openDNSAddress: IPAddress?
 
     package init() {}
 

@@ -59,7 +59,12 @@ struct GuardChains {
         rules += [settings.outboundPort, settings.inboundPort].map {
             input.rule("the proxy's own ports", .tcp, .destinationPort($0), RuleWords.notRedirected, .goto(refuse))
         }
-        if settings.captureDNS, !settings.allowDirectDNS {
+        if settings.captureDNS {
+            if let open = settings.openDNSAddress, let network = IPNetwork(open, prefixLength: open.isV4 ? 32 : 128) {
+                rules += [NFClause.udp, .tcp].map {
+                    input.rule("the mesh's names for the host's resolver", $0, .destination(network), .destinationPort(settings.dnsPort), .return)
+                }
+            }
             rules += [NFClause.udp, .tcp].map {
                 input.rule("the proxy's own ports", $0, .destinationPort(settings.dnsPort), RuleWords.notRedirected, .goto(refuse))
             }

@@ -28,7 +28,7 @@ package enum ResolverAdvice: Equatable, Sendable {
         case .fine: nil
         case .resolveSocketFirst:
             "/etc/nsswitch.conf asks systemd-resolved's socket before DNS, so mesh names are not seen on port 53; "
-                + "install the shipped resolved drop-in (weft-resolved.conf), or put \"dns\" before \"resolve\""
+                + "install the shipped resolved drop-in (resolved-weft.conf), or put \"dns\" before \"resolve\""
         }
     }
 }

@@ -20,6 +20,8 @@ final class InFlight: Sendable {
         state.withLock { $0.count -= 1 }
     }
 
+    var isStopping: Bool { state.withLock { $0.stopping } }
+
     /// Refuses new requests and waits for the others, at most this long. True when none is left.
     func drain(within bound: Duration) async -> Bool {
         state.withLock { $0.stopping = true }

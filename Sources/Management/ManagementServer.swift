@@ -21,6 +21,7 @@ package final class ManagementServer: Sendable {
     /// A connection without traffic, or in the middle of a request, ends after this. A request that the agent works on does not count.
     package static let idleTimeout = TimeAmount.seconds(30)
     package static let drainTimeout = Duration.seconds(2)
+    package static let reopenDelay = Duration.seconds(1)
 
     /// Where metrics are served besides the socket.
     package struct MetricsAddress: Sendable, Equatable {
@@ -54,11 +55,14 @@ package final class ManagementServer: Sendable {
 
     /// Serves until `shutdown` is called or the task is cancelled. Once only.
     ///
-    /// - Parameter onListening: called once, when both listeners accept.
+    /// - Parameter onListening: called once, when both listeners have their addresses; they accept once it returns.
     /// - Throws: `conflict` when the socket or the port is taken, `failed` when the kernel refuses them. The socket file is gone afterwards.
     package func run(onListening: @escaping @Sendable () async -> Void = {}) async throws(APIError) {
         try socket.claim()
-        defer { socket.remove(published.withLock { $0 }) }
+        defer {
+            socket.removeTemporary()
+            socket.remove(published.withLock { $0 })
+        }
         // One thread is plenty here; NIO's shared group would have one for every core.
         let threads = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let failure = await serve(on: threads, onListening)
@@ -77,15 +81,7 @@ package final class ManagementServer: Sendable {
             }
             group.addTask { [self] in await serveSocket(threads, ready) }
             if let metricsAddress { group.addTask { [self] in await serveMetrics(metricsAddress, threads, ready) } }
-            group.addTask { [self] in
-                for await reason in stop {
-                    // The name goes first: a client that comes now is told that nobody listens, and not left waiting.
-                    socket.remove(published.withLock { $0 })
-                    if reason == nil, await !inFlight.drain(within: Self.drainTimeout) { logger.notice("management: requests were cut off by the stop") }
-                    return reason
-                }
-                return nil
-            }
+            group.addTask { [self] in await waitForStop() }
             // The first to end, for whatever reason, ends the others.
             let first = await group.next() ?? nil
             group.cancelAll()
@@ -95,45 +91,60 @@ package final class ManagementServer: Sendable {
         }
     }
 
+    /// Returns when the server shall stop, with the reason when that is a failure.
+    private func waitForStop() async -> APIError? {
+        for await reason in stop {
+            // The name goes first: a client that comes now is told that nobody listens, and not left waiting.
+            socket.remove(published.withLock { $0 })
+            if reason == nil, await !inFlight.drain(within: Self.drainTimeout) { logger.notice("management: requests were cut off by the stop") }
+            return reason
+        }
+        return nil
+    }
+
     // MARK: Listeners
 
     private func serveSocket(_ threads: any EventLoopGroup, _ ready: @escaping @Sendable () async -> Void) async -> APIError? {
         let responder = ManagementResponder(dispatcher: dispatcher, policy: policy, inFlight: inFlight, logger: logger)
+        let listening = Flag()
         let application = application(responder, threads, .unixDomainSocket(path: socket.temporaryPath), Self.maximumConnections) { [self] _ in
             do throws(APIError) {
                 let group = GroupDatabase.number(of: policy.readers)
+                // After a first time there is the name of the listener before.
+                socket.remove(published.withLock { $0 })
                 let identity = try socket.publish(group: group)
                 published.withLock { $0 = identity }
                 let who = group == nil ? "root only: there is no group \(policy.readers)" : "root and group \(policy.readers)"
                 logger.info("management: listening on \(socket.path) for \(who)")
-                await ready()
+                if listening.set() { await ready() }
             } catch {
                 stopSource.yield(error)
             }
         }
-        return await serve(application, "socket \(socket.path)")
+        return await keepServing(application, "socket \(socket.path)", listening)
     }
 
     private func serveMetrics(
         _ address: MetricsAddress, _ threads: any EventLoopGroup, _ ready: @escaping @Sendable () async -> Void
     ) async -> APIError? {
         let responder = MetricsResponder(dispatcher: dispatcher, inFlight: inFlight)
+        let listening = Flag()
         let application = application(
             responder, threads, .hostname(address.host, port: Int(address.port)), Self.maximumMetricsConnections
         ) { [logger] channel in
             logger.info("management: metrics on \(address.host):\(channel.localAddress?.port ?? Int(address.port))")
-            await ready()
+            if listening.set() { await ready() }
         }
-        return await serve(application, "metrics port \(address.host):\(address.port)")
+        return await keepServing(application, "metrics port \(address.host):\(address.port)", listening)
     }
 
     private func application<R: HTTPResponder>(
         _ responder: R, _ threads: any EventLoopGroup, _ address: BindAddress, _ connections: Int,
         _ onListening: @escaping @Sendable (any Channel) async -> Void
     ) -> Application<R> where R.Context == ManagementContext {
-        // Its own messages name the temporary path and every service's state; ours say what matters.
+        // Its own messages name the temporary path and complain of every stop; ours say what matters.
         var quiet = logger
-        quiet.logLevel = max(logger.logLevel, .error)
+        quiet.logLevel = .critical
         let channel = HTTP1Channel.Configuration(
             idleTimeout: Self.idleTimeout,
             httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10, maxHeaderFieldCount: 100))
@@ -142,6 +153,17 @@ package final class ManagementServer: Sendable {
             configuration: ApplicationConfiguration(
                 address: address, backlog: 1024, availableConnectionsDelegate: MaximumAvailableConnections.maximum(connections, logger: quiet)),
             onServerRunning: onListening, eventLoopGroupProvider: .shared(threads), logger: quiet)
+    }
+
+    /// Serves, and opens the listener again when it breaks: NIO gives one up when the process is out of descriptors.
+    private func keepServing(_ application: some ApplicationProtocol, _ what: String, _ listening: Flag) async -> APIError? {
+        while true {
+            let failure = await serve(application, what)
+            if Task.isCancelled || inFlight.isStopping { return nil }
+            guard listening.isSet else { return failure }
+            logger.error("management: the \(what) broke (\(failure?.message ?? "is the process out of file descriptors?")); it is opened again")
+            do { try await Task.sleep(for: Self.reopenDelay) } catch { return nil }
+        }
     }
 
     private func serve(_ application: some ApplicationProtocol, _ what: String) async -> APIError? {

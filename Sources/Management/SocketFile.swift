@@ -66,11 +66,13 @@ struct SocketFile: Sendable {
 
     /// Takes the name away if it is still the socket that was published.
     func remove(_ identity: Identity?) {
-        unlink(temporaryPath)
         var info = stat()
         guard let identity, lstat(path, &info) == 0, identity == Identity(device: UInt64(info.st_dev), inode: UInt64(info.st_ino)) else { return }
         unlink(path)
     }
+
+    /// What a failed start left.
+    func removeTemporary() { unlink(temporaryPath) }
 
     struct Identity: Sendable, Equatable {
         var device: UInt64

@@ -23,7 +23,9 @@ struct AESGCM: PacketCipher {
             let nonce = box.baseAddress!.assumingMemoryBound(to: UInt8.self)
             let output = nonce + Self.nonceBytes
             var length: CInt = 0
-            guard RAND_bytes(nonce, CInt(Self.nonceBytes)) == 1, EVP_EncryptInit_ex(context, Self.cipher(key), nil, key, nonce) == 1 else { return false }
+            guard RAND_bytes(nonce, CInt(Self.nonceBytes)) == 1, EVP_EncryptInit_ex(context, Self.cipher(key), nil, key, nonce) == 1 else {
+                return false
+            }
             if !data.isEmpty, EVP_EncryptUpdate(context, nil, &length, data, CInt(data.count)) != 1 { return false }
             guard EVP_EncryptUpdate(context, output, &length, plaintext, CInt(plaintext.count)) == 1 else { return false }
             guard EVP_EncryptFinal_ex(context, output + Int(length), &length) == 1 else { return false }

@@ -49,7 +49,8 @@ package final class Gossip {
     package func start() throws(MeshError) {
         guard !isRunning else { return }
         if let problem = configuration.problem {
-            throw MeshError(.configuration, code: "gossip_configuration", "gossip cannot start: \(problem)", remedy: "correct it in the gossip section")
+            throw MeshError(
+                .configuration, code: "gossip_configuration", "gossip cannot start: \(problem)", remedy: "correct it in the gossip section")
         }
         do throws(Errno) {
             try open()
@@ -58,7 +59,7 @@ package final class Gossip {
             throw MeshError(
                 .kernel, code: "gossip_socket", "gossip cannot use \(configuration.bind): \(error)",
                 remedy: error.code == EADDRINUSE
-                    ? "another process has the port (ss -lnup 'sport = :\(configuration.bind.port)' names it); stop it or choose another gossip address"
+                    ? "another process has the port (ss -lnup 'sport = :\(configuration.bind.port)' names it); stop it or choose another address"
                     : error.code == EADDRNOTAVAIL ? "the address is not one of this host's" : "")
         }
         isRunning = true
@@ -152,7 +153,8 @@ package final class Gossip {
 
     package var counters: GossipCounters {
         GossipCounters(
-            core: core.counters, sendFailures: datagrams?.sendFailures ?? 0, streamsRefused: server?.refused ?? 0, streamsTimedOut: server?.timedOut ?? 0)
+            core: core.counters, sendFailures: datagrams?.sendFailures ?? 0, streamsRefused: server?.refused ?? 0,
+            streamsTimedOut: server?.timedOut ?? 0)
     }
 
     /// 0 (well) … 7: how much this node distrusts its own observations (Lifeguard).

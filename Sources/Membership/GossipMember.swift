@@ -38,7 +38,7 @@ extension Liveness {
 }
 
 /// A change of one member, told once, with who said so and why.
-package struct GossipEvent: Hashable, Sendable {
+package struct GossipEvent: Hashable, Sendable, CustomStringConvertible {
     package var kind: MemberEvent.Kind
     package var member: GossipMember
     /// The member that says so.

@@ -26,7 +26,9 @@ package struct Keyring: Hashable, Sendable, CustomStringConvertible {
         }
         guard !keys.contains(key) else { return }
         guard keys.count < Self.bound else {
-            throw MeshError(.configuration, code: "gossip_keyring_full", "the gossip keyring has \(keys.count) keys", remedy: "remove keys that no member uses any more")
+            throw MeshError(
+                .configuration, code: "gossip_keyring_full", "the gossip keyring has \(keys.count) keys",
+                remedy: "remove keys that no member uses any more")
         }
         keys.append(key)
     }
@@ -34,7 +36,8 @@ package struct Keyring: Hashable, Sendable, CustomStringConvertible {
     /// Makes a key of the ring the one that seals.
     package mutating func use(_ key: [UInt8]) throws(MeshError) {
         guard let index = keys.firstIndex(of: key) else {
-            throw MeshError(.configuration, code: "gossip_key_unknown", "the key is not in the gossip keyring", remedy: "add it on every member first")
+            throw MeshError(
+                .configuration, code: "gossip_key_unknown", "the key is not in the gossip keyring", remedy: "add it on every member first")
         }
         keys.insert(keys.remove(at: index), at: 0)
     }

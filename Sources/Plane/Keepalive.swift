@@ -7,7 +7,7 @@ struct Keepalive {
     let pingAfter: Duration
     let deadAfter: Duration
     private var lastHeard: MonotonicTime
-    private var asked = false
+    private var askedAt: MonotonicTime?
 
     init(pingAfter: Duration, deadAfter: Duration, now: MonotonicTime) {
         self.pingAfter = pingAfter
@@ -17,17 +17,15 @@ struct Keepalive {
 
     mutating func heard(at now: MonotonicTime) {
         lastHeard = now
-        asked = false
+        askedAt = nil
     }
 
-    /// Call it a few times in each `pingAfter`.
+    /// Call it a few times in each `pingAfter`. A peer is dead only when it was asked and had its time to answer: if it was this node that stood still
+    /// (stopped, overloaded), the silence proves nothing.
     mutating func tick(_ now: MonotonicTime) -> Action {
-        let silence = now - lastHeard
-        if silence >= deadAfter { return .dead }
-        if silence >= pingAfter, !asked {
-            asked = true
-            return .ping
-        }
-        return .none
+        if let askedAt { return now - askedAt >= deadAfter - pingAfter ? .dead : .none }
+        guard now - lastHeard >= pingAfter else { return .none }
+        askedAt = now
+        return .ping
     }
 }

@@ -251,6 +251,9 @@ package final class PlaneStream {
         case .none: break
         case .ping: try? send(Frame(.ping))
         case .dead:
+            // Its sign of life may wait in the socket, when it was this loop that was late.
+            receive()
+            guard state == .open, keepalive.tick(.now()) == .dead else { return }
             finish(
                 .failed(
                     MeshError(

@@ -8,7 +8,7 @@ package enum FlowEnd: UInt8, CaseIterable, Sendable {
     case connectRefused, connectTimeout, connectFailed
     case tunnelConnectFailed, tunnelConnectTimeout, tunnelTLSFailed, tunnelIdentityMismatch, tunnelRefused, tunnelLost, noCertificate
     case notLocalEndpoint, wrongIdentity, malformedRequest
-    case flowLimit, descriptorLimit, memoryLimit
+    case flowLimit, tunnelLimit, descriptorLimit, memoryLimit
     case agentStopping
     case notReady
 
@@ -39,6 +39,7 @@ package enum FlowEnd: UInt8, CaseIterable, Sendable {
         case .wrongIdentity: "wrong_identity"
         case .malformedRequest: "malformed_request"
         case .flowLimit: "flow_limit"
+        case .tunnelLimit: "tunnel_limit"
         case .descriptorLimit: "descriptor_limit"
         case .memoryLimit: "memory_limit"
         case .agentStopping: "agent_stopping"
@@ -71,6 +72,7 @@ package enum FlowEnd: UInt8, CaseIterable, Sendable {
         case .wrongIdentity: "the requested endpoint belongs to another workload than the one whose certificate was presented"
         case .malformedRequest: "the tunnel request was not a CONNECT with an address and a port"
         case .flowLimit: "limits.flows is reached"
+        case .tunnelLimit: "limits.tunnelsPerPeer tunnels to the endpoint's node are open and full; raise it or limits.streamsPerTunnel"
         case .descriptorLimit: "the open-files limit is reached; raise LimitNOFILE"
         case .memoryLimit: "the buffer bound is reached"
         case .agentStopping: "the agent is stopping"
@@ -86,7 +88,7 @@ package enum FlowEnd: UInt8, CaseIterable, Sendable {
         case .serverReset, .connectRefused, .connectTimeout, .connectFailed, .noEndpoint: "upstream"
         case .tunnelConnectFailed, .tunnelConnectTimeout, .tunnelTLSFailed, .tunnelIdentityMismatch, .tunnelRefused, .tunnelLost: "peer"
         case .noSuchPort, .notLocalEndpoint, .wrongIdentity: "policy"
-        case .idleTimeout, .halfClosedTimeout, .noCertificate, .flowLimit, .descriptorLimit, .memoryLimit, .agentStopping, .notReady: "internal"
+        case .idleTimeout, .halfClosedTimeout, .noCertificate, .flowLimit, .tunnelLimit, .descriptorLimit, .memoryLimit, .agentStopping, .notReady: "internal"
         }
     }
 }

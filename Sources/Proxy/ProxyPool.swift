@@ -45,6 +45,7 @@ package final class ProxyPool {
             throw MeshError(.kernel, code: "epoll", "the proxy cannot start: \(error)")
         }
         for worker in workers { try Self.start(worker) }
+        ControlLoop.shared.after(settings.timeouts.hold) { [weak self] in self?.post(.release) }
     }
 
     /// Nonisolated: a closure made in `@Control` code would be bound to it, and trap on the new thread.

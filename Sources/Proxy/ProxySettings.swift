@@ -15,6 +15,8 @@ package struct ProxySettings: Sendable {
     package var excludedMark: UInt32 = 0
     /// `SO_MARK` of sockets that carry a client's address.
     package var spoofedMark: UInt32 = 0
+    /// Connections that wait in each listener's queue: at start until the first snapshot is in, later for a busy worker.
+    package var backlog = 4096
     /// Show applications the client's address where it can be believed.
     package var keepClientAddress = true
     package var timeouts = Timeouts()
@@ -27,6 +29,8 @@ package struct ProxySettings: Sendable {
         package var idle: Duration = .seconds(3600)
         /// One side closed, nothing from the other.
         package var halfClosed: Duration = .seconds(300)
+        /// How long connections wait for the first snapshot before they are refused.
+        package var hold: Duration = .seconds(10)
         /// A tunnel without streams.
         package var tunnelIdle: Duration = .seconds(300)
         /// A peer that answers no ping.
@@ -39,6 +43,11 @@ package struct ProxySettings: Sendable {
         package var flows = 100_000
         /// Tunnels of one worker at one time.
         package var tunnels = 4096
+        /// Tunnels of one worker for one pair of identities and one node.
+        package var tunnelsPerPeer = 8
+        /// Bytes that a peer may send on one stream, and on all streams of a tunnel, before they were taken.
+        package var streamWindow = 256 << 10
+        package var tunnelWindow = 4 << 20
         /// Streams in one tunnel; more flows open another tunnel.
         package var streamsPerTunnel = 1000
         /// Endpoints that are tried for one flow.

@@ -8,7 +8,9 @@ extension Worker {
     private static let acceptsPerTurn = 64
     private static let acceptPause: Duration = .milliseconds(100)
 
+    /// From now on queued connections are taken: with the first snapshot, or without one when they have waited long enough to be refused.
     func startListening() {
+        isListening = true
         for (index, listener) in listeners.enumerated() {
             // Level-triggered: what one turn leaves in the queue comes again.
             _ = try? epoll.add(listener.fd.fd.raw, events: EpollBits.read, data: Token(kind: listener.kind, slot: UInt32(index), generation: 0).raw)

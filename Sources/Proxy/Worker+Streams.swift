@@ -20,6 +20,7 @@ extension Worker {
                 if tunnel.http!.activeStreams < settings.limits.streamsPerTunnel, request(slot, flow, candidate, tunnel) { return }
             }
         }
+        guard (pool[key]?.count ?? 0) < settings.limits.tunnelsPerPeer else { return finish(slot, flow, .tunnelLimit) }
         do {
             guard let (tunnelSlot, tunnel) = try dialTunnel(key) else { return finish(slot, flow, .flowLimit) }
             wait(slot, flow, tunnelSlot, tunnel)

@@ -149,6 +149,8 @@ extension Worker {
             return closeTunnel(slot, tunnel, .tunnelIdentityMismatch)
         }
         var parameters = HTTP2Settings()
+        parameters.streamWindow = UInt32(settings.limits.streamWindow)
+        parameters.connectionWindow = UInt32(settings.limits.tunnelWindow)
         parameters.maxConcurrentStreams = UInt32(settings.limits.streamsPerTunnel)
         // Weft's own bound, before the peer's is known: a burst at the start shares one tunnel.
         parameters.assumedPeerStreams = UInt32(settings.limits.streamsPerTunnel)

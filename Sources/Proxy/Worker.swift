@@ -39,6 +39,8 @@ final class Worker: @unchecked Sendable {
     var lookup: CallerLookup
 
     var snapshot: Snapshot?
+    var isListening = false
+    private var wasReady = false
     var clientContext: TLSContext?
     var serverContext: TLSContext?
     /// Which identity the client-hello callback chose, for the tunnel whose handshake is running.
@@ -110,7 +112,7 @@ final class Worker: @unchecked Sendable {
         for address in addresses {
             do {
                 // Accepted sockets inherit the mark: what the proxy answers must not be captured either.
-                let fd = try Socket.tcpListener(address, reusePort: true, mark: settings.excludedMark)
+                let fd = try Socket.tcpListener(address, backlog: CInt(settings.backlog), reusePort: true, mark: settings.excludedMark)
                 listeners.append(Listener(fd: OwnedFDBox(fd), address: address, kind: kind, target: target))
             } catch where error.code == EADDRINUSE {
                 throw MeshError(
@@ -187,6 +189,7 @@ final class Worker: @unchecked Sendable {
             case .snapshot(let snapshot): adopt(snapshot)
             case .scrape(let reply): reply(scrape())
             case .list(let limit, let reply): reply(list(limit))
+            case .release: if snapshot == nil { startListening() }
             case .beat(let number): beat.store(number, ordering: .releasing)
             case .forget(let address): forgetNode(address)
             case .drain(let deadline): drain(until: deadline)
@@ -194,12 +197,14 @@ final class Worker: @unchecked Sendable {
         }
     }
 
+    /// Takes a new snapshot over; flows that exist keep what they took from the old one.
     private func adopt(_ next: Snapshot) {
-        let first = snapshot == nil
+        let first = snapshot == nil && !isListening
         if snapshot?.trust !== next.trust || clientContext == nil { makeContexts(next) }
         snapshot = next
-        if first {
-            startListening()
+        if first { startListening() }
+        if !wasReady {
+            wasReady = true
             reports.post(.ready(worker: index))
         }
     }

@@ -5,6 +5,8 @@ import TLS
 /// From the control loop to a worker.
 enum WorkerMessage: Sendable {
     case snapshot(Snapshot)
+    /// The first snapshot is late: refuse what waits.
+    case release
     /// Answer with counters.
     case scrape(Reply<WorkerStatistics>)
     /// Answer with up to so many live flows.

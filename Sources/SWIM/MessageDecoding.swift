@@ -63,7 +63,9 @@ private struct Fields {
         return name
     }
     func accusation() throws(Refusal) -> Accusation {
-        Accusation(incarnation: try plausibleIncarnation(), node: try required(node), from: from)
+        // Below the bound, so that the refutation above it is still plausible to others.
+        guard incarnation < SWIMLimits.incarnation else { throw .implausibleIncarnation }
+        return Accusation(incarnation: incarnation, node: try required(node), from: from)
     }
     func plausibleIncarnation() throws(Refusal) -> UInt32 {
         guard incarnation <= SWIMLimits.incarnation else { throw .implausibleIncarnation }

@@ -106,11 +106,13 @@ package struct PacketCodec: Sendable {
     }
 
     /// Version 1 is the plaintext as it is; version 0 pads it to sixteen bytes (PKCS #7).
-    private func decrypt(_ body: ArraySlice<UInt8>, authenticating data: [UInt8], with cipher: any PacketCipher) throws(Refusal) -> ArraySlice<UInt8> {
+    private func decrypt(_ body: ArraySlice<UInt8>, authenticating data: [UInt8], with cipher: any PacketCipher) throws(Refusal) -> ArraySlice<UInt8>
+    {
         guard body.count >= Box.overhead, let version = body.first, version <= 1 else { throw .undecryptable }
         guard let plaintext = cipher.open(body.dropFirst(), authenticating: data) else { throw .undecryptable }
         if version == 1 { return plaintext[...] }
-        guard let padding = plaintext.last, 1...16 ~= padding, plaintext.count >= Int(padding), plaintext.suffix(Int(padding)).allSatisfy({ $0 == padding })
+        guard let padding = plaintext.last, 1...16 ~= padding, plaintext.count >= Int(padding),
+            plaintext.suffix(Int(padding)).allSatisfy({ $0 == padding })
         else { throw .malformed }
         return plaintext.dropLast(Int(padding))
     }

@@ -111,7 +111,9 @@ extension SWIMCore {
 
     /// Now and then one of the dead, or a seed that nobody in the pool has, is called as in a join: that heals a split of any length.
     mutating func reconnect(_ turn: inout Turn) {
-        turn.set(.reconnect, at: turn.now + timers.reconnectInterval.scaled(by: 0.75) + turn.random.duration(below: timers.reconnectInterval.scaled(by: 0.5)))
+        turn.set(
+            .reconnect,
+            at: turn.now + timers.reconnectInterval.scaled(by: 0.75) + turn.random.duration(below: timers.reconnectInterval.scaled(by: 0.5)))
         guard leaving == nil else { return }
         reap(&turn)
         if turn.now.nanoseconds > UInt64(max(0, timers.reconnectTimeout.nanoseconds)) {

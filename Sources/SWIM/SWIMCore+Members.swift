@@ -19,7 +19,8 @@ extension SWIMCore {
         var mayTakeOver = false
         if record.member.address != alive.address {
             guard isVacant(record.member, turn.now) else {
-                return conflict("two nodes are called \(alive.node): \(record.member.address) is a member and \(alive.address) claims the name", source, &turn)
+                return conflict(
+                    "two nodes are called \(alive.node): \(record.member.address) is a member and \(alive.address) claims the name", source, &turn)
             }
             mayTakeOver = true
         }
@@ -52,7 +53,8 @@ extension SWIMCore {
         guard alive.incarnation > 0 else { return refuse(.malformed, from: source, &turn) }
         guard roster.count < SWIMLimits.members else { return refuse(.full, from: source, &turn) }
         let member = Member(
-            name: alive.node, address: alive.address, state: .alive, incarnation: alive.incarnation, meta: alive.meta, versions: alive.versions, since: turn.now)
+            name: alive.node, address: alive.address, state: .alive, incarnation: alive.incarnation, meta: alive.meta, versions: alive.versions,
+            since: turn.now)
         roster.insert(member, &turn.random)
         memory.forget(alive.node)
         broadcast(.alive(alive), &turn)
@@ -172,7 +174,7 @@ extension SWIMCore {
         health.add(1)
         roster[slot].member.incarnation = max(roster[slot].member.incarnation, accused) + 1
         broadcast(roster[slot].member.alive, &turn)
-        if source != configuration.address { transmit(roster[slot].member.alive, to: source, &turn) }
+        if source != configuration.address { transmit(roster[slot].member.alive, withNews: false, to: source, &turn) }
     }
 
     mutating func setMeta(_ meta: [UInt8], _ turn: inout Turn) {

@@ -26,7 +26,10 @@ extension SWIMCore {
     /// A ping for another name was meant for who had this address before us.
     private mutating func answer(_ ping: Ping, from source: SocketAddress, _ turn: inout Turn) {
         guard ping.node.isEmpty || ping.node == name else { return refuse(.notForUs, from: source, &turn) }
-        transmit(.ack(Ack(sequence: ping.sequence, payload: [])), to: replyAddress(ping.sender, source), &turn)
+        let address = replyAddress(ping.sender, source)
+        // News is for members: a stranger's source address may be somebody else's, who would get forty bytes for each of the stranger's.
+        let isMember = ping.sender.flatMap { roster[$0.name]?.member.address } == address
+        transmit(.ack(Ack(sequence: ping.sequence, payload: [])), withNews: isMember, to: address, &turn)
     }
 
     /// Where a message says its answer should go, if that is where it came from or a member; else where it came from:
@@ -38,10 +41,10 @@ extension SWIMCore {
     }
 
     /// Sends a message with as much news as fits; `also` goes before the news.
-    mutating func transmit(_ message: Message, also: Message? = nil, to address: SocketAddress, _ turn: inout Turn) {
+    mutating func transmit(_ message: Message, also: Message? = nil, withNews: Bool = true, to address: SocketAddress, _ turn: inout Turn) {
         var parts = [message.encoded]
         if let also { parts.append(also.encoded) }
-        addNews(to: &parts)
+        if withNews { addNews(to: &parts) }
         send(parts, to: address, checksummed: false, &turn)
     }
 

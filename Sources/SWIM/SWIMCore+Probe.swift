@@ -100,7 +100,8 @@ extension SWIMCore {
             health.add(1)
         }
         suspect(
-            Accusation(incarnation: target.incarnation, node: target.name, from: name), .gossip, from: configuration.address, helpers: round.helpers, &turn)
+            Accusation(incarnation: target.incarnation, node: target.name, from: name), .gossip, from: configuration.address, helpers: round.helpers,
+            &turn)
     }
 
     /// A helper that says nothing at all speaks against our own connection.
@@ -120,7 +121,7 @@ extension SWIMCore {
         } else if let relay = relays.removeValue(forKey: sequence) {
             turn.cancel(.relayNack(sequence))
             turn.cancel(.relayEnd(sequence))
-            transmit(.ack(Ack(sequence: relay.sequence, payload: [])), to: relay.requester, &turn)
+            transmit(.ack(Ack(sequence: relay.sequence, payload: [])), withNews: false, to: relay.requester, &turn)
         }
     }
 
@@ -144,12 +145,13 @@ extension SWIMCore {
         // Four fifths of the timeout, so that the nack is there before the requester's round ends (Lifeguard; memberlist waits the whole).
         turn.set(.relayNack(sequence), at: turn.now + timers.probeTimeout.scaled(by: 0.8))
         turn.set(.relayEnd(sequence), at: turn.now + timers.probeTimeout)
-        transmit(.ping(Ping(sequence: sequence, node: ping.node, sender: own.sender)), to: target, &turn)
+        // Target and requester may be strangers: no news for them.
+        transmit(.ping(Ping(sequence: sequence, node: ping.node, sender: own.sender)), withNews: false, to: target, &turn)
     }
 
     mutating func relayNack(_ sequence: UInt32, _ turn: inout Turn) {
         guard let relay = relays[sequence], relay.wantsNack else { return }
-        transmit(.nack(sequence: relay.sequence), to: relay.requester, &turn)
+        transmit(.nack(sequence: relay.sequence), withNews: false, to: relay.requester, &turn)
     }
 }
 

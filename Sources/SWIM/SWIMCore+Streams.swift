@@ -12,7 +12,8 @@ extension SWIMCore {
     // MARK: Opening
 
     @discardableResult
-    mutating func dial(_ purpose: DialPurpose, _ address: SocketAddress, _ request: StreamMessage, _ timeout: Duration, _ turn: inout Turn) -> DialID? {
+    mutating func dial(_ purpose: DialPurpose, _ address: SocketAddress, _ request: StreamMessage, _ timeout: Duration, _ turn: inout Turn) -> DialID?
+    {
         guard dials.count < SWIMLimits.dials, let bytes = codec.seal(request, dialled: true) else { return nil }
         let id = DialID(number: nextDial)
         nextDial += 1

@@ -100,7 +100,8 @@ package struct SWIMCore: Sendable {
         // Acknowledgements to the process that had this address before us must not count.
         sequence = UInt32.random(in: 0...UInt32.max, using: &turn.random)
         let own = Member(
-            name: name, address: configuration.address, state: .alive, incarnation: 1, meta: configuration.meta, versions: configuration.pool.versions,
+            name: name, address: configuration.address, state: .alive, incarnation: 1, meta: configuration.meta,
+            versions: configuration.pool.versions,
             since: turn.now)
         roster.insert(own, &turn.random)
         turn.set(.probe, at: turn.now + turn.random.duration(below: timers.probeInterval))

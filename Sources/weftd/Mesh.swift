@@ -42,10 +42,11 @@ final class Mesh {
     /// Problems that workers told, by code: when last, and how often.
     var problems: [String: (message: String, count: UInt64, logged: MonotonicTime)] = [:]
     private(set) var isProxyReady = false
+    /// What disk and configuration know is in; before, a snapshot would refuse what only waits for it.
+    private var isLoaded = false
     private(set) var isStopped = false
     private var snapshotTimer: TimerID?
     private var rejoinTimer: TimerID?
-    private var warnedMissing = false
     private var onServing: [@Control () -> Void] = []
     private let lookup: CallerLookup
 
@@ -91,7 +92,7 @@ final class Mesh {
 
     // MARK: Start and stop
 
-    /// Listeners first, then what fills the snapshot, then the kernel's redirects. Returns when flows are served; after an error everything is taken down again.
+    /// Listeners first, then the kernel's redirects, then what fills the snapshot. Returns when flows are served; after an error everything is taken down again.
     func start() async throws(MeshError) {
         do throws(MeshError) {
             try await bringUp()
@@ -109,16 +110,17 @@ final class Mesh {
         gossip.onEvent = { [weak self] in self?.heard($0) }
         try capture.setWorkloads(workloads)
         for workload in try captureStore.load() { try capture.addSelector(workload) }
+        // From here on captured connections wait in the listeners' queues until the first snapshot is in.
+        try capture.start()
         try await catalog.start(credentials)
         try declare()
         ensureIdentities()
         try gossip.start()
         try dns.start()
         seed()
+        isLoaded = true
         changed(atOnce: true)
         await serving()
-        try capture.start()
-        changed(atOnce: true)
         rejoinTimer = ControlLoop.shared.every(.seconds(30)) { [weak self] in self?.rejoinIfAlone() }
         await join()
     }
@@ -179,8 +181,13 @@ final class Mesh {
     private func heard(_ event: GossipEvent) {
         let name = event.member.name
         if name == configuration.node.name { return }
-        if event.member.state == .dead || event.member.state == .left, let tunnel = catalog.address(of: name) { proxy.forget(tunnel) }
+        let isGone = event.member.state == .dead || event.member.state == .left
+        let tunnel = isGone ? catalog.address(of: name) : nil
         catalog.liveness(name, event.member.state)
+        guard let tunnel else { return }
+        // In this order: flows that are taken off the node's tunnels must not be sent there again by a snapshot that still has it.
+        changed(atOnce: true)
+        proxy.forget(tunnel)
     }
 
     // MARK: Workloads and services
@@ -194,7 +201,10 @@ final class Mesh {
 
     /// Turns the declared services into instances of this node.
     func declare() throws(MeshError) {
-        let instances = declarations.compactMap { $0.instance(workloads: workloads, trustDomain: credentials.trustDomain, address: addresses.primary) }
+        var instances: [LocalInstance] = []
+        for declaration in declarations {
+            instances.append(try LocalInstance(declaration, workloads: workloads, address: addresses.primary, trustDomain: credentials.trustDomain))
+        }
         try catalog.declare(instances)
         ensureIdentities()
     }
@@ -207,7 +217,7 @@ final class Mesh {
 
     /// Something that the snapshot is made of is different. Changes of a moment make one snapshot.
     func changed(atOnce: Bool = false) {
-        guard !isStopped else { return }
+        guard isLoaded, !isStopped else { return }
         if atOnce {
             if let snapshotTimer { ControlLoop.shared.cancel(snapshotTimer) }
             snapshotTimer = nil

@@ -1,5 +1,4 @@
 import Capture
-import Catalog
 import Glibc
 import Membership
 import MeshModel
@@ -60,7 +59,12 @@ extension AgentConfiguration {
         result.timeouts.halfClosed = timeouts.halfClosed
         result.timeouts.tunnelIdle = timeouts.tunnelIdle
         result.limits.flows = max(1, limits.flows / result.workers)
+        result.backlog = max(16, limits.pendingFlows)
+        result.timeouts.hold = timeouts.hold
+        result.limits.tunnelsPerPeer = limits.tunnelsPerPeer
         result.limits.streamsPerTunnel = limits.streamsPerTunnel
+        result.limits.streamWindow = limits.streamWindow
+        result.limits.tunnelWindow = limits.tunnelWindow
         return result
     }
 
@@ -82,6 +86,7 @@ extension AgentConfiguration {
         result.outboundOnAgentExit = capture.onExitOutbound == .block ? .block : .bypass
         result.inboundOnAgentExit = capture.onExitInbound == .block ? .block : .bypass
         result.captureDNS = capture.dns
+        result.openDNSAddress = DNSServer.Listener.resolvedAddress
         return result
     }
 
@@ -108,20 +113,5 @@ extension AgentConfiguration {
 
     func nodeInfo(_ addresses: NodeAddresses, version: String) -> NodeInfo {
         NodeInfo(name: node.name, tunnel: SocketAddress(addresses.primary, port: ports.tunnel), locality: node.locality, version: version)
-    }
-}
-
-extension ServiceDeclaration {
-    /// The instance as the catalog takes it; nil when its workload is not configured, which `--check` and start refuse.
-    func instance(workloads: [Workload], trustDomain: String, address nodeAddress: IPAddress) -> LocalInstance? {
-        guard let workload = workloads.first(where: { $0.name == self.workload }), let identity = workload.identity(trustDomain: trustDomain) else { return nil }
-        var endpointCheck = EndpointCheck(kind: .none)
-        if let check {
-            endpointCheck = EndpointCheck(
-                kind: .tcp, port: check.port, interval: check.interval, timeout: check.timeout, healthyAfter: check.healthy, unhealthyAfter: check.unhealthy)
-        }
-        return LocalInstance(
-            service: service, port: port, address: SocketAddress(address ?? nodeAddress, port: targetPort), identity: identity, version: version, weight: weight,
-            labels: labels, check: endpointCheck)
     }
 }

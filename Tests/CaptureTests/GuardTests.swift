@@ -55,7 +55,7 @@ extension KernelTests {
         func directDNS() async throws {
             let lab = try await NetLab()
             lab.cgroup.make("/free")
-            let engine = try CaptureEngine.forTest(lab) { $0.allowDirectDNS = true }
+            let engine = try CaptureEngine.forTest(lab) { $0.openDNSAddress = .loopbackV4 }
             try engine.start()
             defer { engine.stop() }
             let proxy = try FakeProxy(engine)

@@ -104,7 +104,7 @@ struct ServerTests {
         let scratch = Scratch()
         let socket = "\(scratch.path)/s"
         try await withServer(socket: socket) { _ in
-            let reply = await Self.raw(socket, text)
+            let reply = await RawClient.send(socket, text)
             #expect(reply.isEmpty || reply.hasPrefix("HTTP/1.1 4"), "\(reply)")
             #expect(await Curl(socket: socket).send("GET", "/v1/version").status == 200)
         }
@@ -120,7 +120,7 @@ struct ServerTests {
                     + urls.flatMap { ["-o", "/dev/null", $0] })
             #expect(result.output.split(separator: "\n").count { $0 == "200" } == 200, "\(result.error)")
             let pipelined = String(repeating: "GET /v1/version HTTP/1.1\r\nHost: a\r\n\r\n", count: 9) + "GET /v1/version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-            let replies = await Self.raw(socket, pipelined)
+            let replies = await RawClient.send(socket, pipelined)
             #expect(replies.split(separator: "9.8.7", omittingEmptySubsequences: false).count == 11, "\(replies)")
         }
     }
@@ -140,34 +140,6 @@ struct ServerTests {
         #expect(changes.first?.contains("uid \(geteuid())") == true)
         #expect(changes.last?.contains("already") == true)
         #expect(!lines.all.contains { $0.contains("getStatus") })
-    }
-
-    /// Sends bytes and reads to the end.
-    private static func raw(_ socket: String, _ text: String) async -> String {
-        await withCheckedContinuation { continuation in
-            Program.onThread {
-                var address = sockaddr_un()
-                address.sun_family = sa_family_t(AF_UNIX)
-                withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: socket.utf8) }
-                let fd = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
-                defer { close(fd) }
-                _ = withUnsafePointer(to: &address) {
-                    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(fd, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
-                }
-                var patience = timeval(tv_sec: 5, tv_usec: 0)
-                setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
-                let bytes = Array(text.utf8)
-                _ = send(fd, bytes, bytes.count, CInt(MSG_NOSIGNAL))
-                var reply: [UInt8] = []
-                var buffer = [UInt8](repeating: 0, count: 4096)
-                while true {
-                    let count = recv(fd, &buffer, buffer.count, 0)
-                    guard count > 0 else { break }
-                    reply += buffer[..<count]
-                }
-                continuation.resume(returning: String(decoding: reply, as: UTF8.self))
-            }
-        }
     }
 }
 

@@ -54,7 +54,9 @@ final class Pool {
         return gossip
     }
 
-    func kinds(_ observer: String, about name: String) -> [MemberEvent.Kind] { (events[observer] ?? []).filter { $0.member.name == name }.map(\.kind) }
+    func kinds(_ observer: String, about name: String) -> [MemberEvent.Kind] {
+        (events[observer] ?? []).filter { $0.member.name == name }.map(\.kind)
+    }
 }
 
 extension Gossip {

@@ -60,8 +60,9 @@ struct SerfTests {
             // It leaves: gone in ours.
             #expect(again.run("leave").status == 0)
             #expect(await eventually { await ours.state("serf-x") == .left })
-            #expect(await pool.kinds("weft-a", about: "serf-x").filter { $0 != .updated && $0 != .recovered }
-                == [.joined, .suspected, .died, .joined, .left])
+            #expect(
+                await pool.kinds("weft-a", about: "serf-x").filter { $0 != .updated && $0 != .recovered }
+                    == [.joined, .suspected, .died, .joined, .left])
             #expect(await ours.counters.core.refusedTotal == ours.counters.core[.unsupported])
         }
     }

@@ -116,6 +116,12 @@ import Testing
         #expect(actions == [.none, .ping, .none, .none, .dead])
     }
 
+    @Test func `a silence that this node slept through is no proof`() {
+        var keepalive = Keepalive(pingAfter: .seconds(10), deadAfter: .seconds(30), now: start)
+        let actions = [500, 510, 519, 520].map { keepalive.tick(start + .seconds($0)) }
+        #expect(actions == [.ping, .none, .none, .dead])
+    }
+
     @Test func `anything heard starts it anew`() {
         var keepalive = Keepalive(pingAfter: .seconds(10), deadAfter: .seconds(30), now: start)
         _ = keepalive.tick(start + .seconds(11))

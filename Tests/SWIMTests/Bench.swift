@@ -99,13 +99,17 @@ struct Bench {
     var kinds: [MemberEvent.Kind] { events.map(\.kind) }
     var ownIncarnation: UInt32 { core.member("own")!.incarnation }
 
-    /// The news that the queue would put on a packet now.
+    /// The news that the queue puts on a packet now.
     mutating func news() -> [Message] {
-        let before = sent.count
-        receive(.ping(Ping(sequence: 99, node: "own", sender: nil)))
-        let news = sent[before...].map(\.message).filter { if case .ack = $0 { false } else { true } }
-        sent.removeLast(sent.count - before)
-        return news
+        var turn = Turn(now: now, random: random)
+        var messages: [Message] = []
+        let peer = Member(
+            name: "reader", address: Bench.address(99), state: .alive, incarnation: 1, meta: [], versions: PoolKind.serf.versions, since: now)
+        _ = core.transmitNews(to: peer, &turn)
+        for effect in turn.effects {
+            if case .send(let bytes, _) = effect { messages += core.codec.open(bytes).messages }
+        }
+        return messages
     }
 
     /// What a push/pull does, without the stream.

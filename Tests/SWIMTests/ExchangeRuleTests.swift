@@ -5,7 +5,9 @@ import Testing
 
 /// Push/pull, join, leave, reconnect, and the little of Serf (memberlist-protocol §8, §9, §10, §14).
 @Suite struct ExchangeRuleTests {
-    static func node(_ name: String, _ number: Int, _ state: MemberState = .alive, incarnation: UInt32 = 1, versions: ProtocolVersions = PoolKind.serf.versions)
+    static func node(
+        _ name: String, _ number: Int, _ state: MemberState = .alive, incarnation: UInt32 = 1, versions: ProtocolVersions = PoolKind.serf.versions
+    )
         -> NodeState
     {
         NodeState(name: name, address: Bench.address(number), incarnation: incarnation, meta: [], state: state, versions: versions)
@@ -89,9 +91,10 @@ import Testing
         bench.step(.answer(bench.dials[2].id, StreamMessage.error("go away").encoded))
         let result = try #require(bench.finished.first)
         #expect(result.contacted == 1)
-        #expect(result.failures == [
-            JoinFailure(address: Bench.address(2), failure: .refused), JoinFailure(address: Bench.address(4), failure: .rejected("go away")),
-        ])
+        #expect(
+            result.failures == [
+                JoinFailure(address: Bench.address(2), failure: .refused), JoinFailure(address: Bench.address(4), failure: .rejected("go away")),
+            ])
         #expect(bench.state("c") == .alive)
         // The intent that clears an earlier leave in a Serf pool, and a second helping of state soon.
         #expect(bench.news().contains(.user(SerfMessage.intent(leave: false, time: 1, node: "own"))))
@@ -195,7 +198,8 @@ import Testing
     @Test func aUserEventIsPassedOnOnceAndAQueryThatMustNotBeIsNot() throws {
         var bench = Bench()
         bench.alive("a", 2)
-        guard case .user(let event) = try #require(PacketCodec().open(Vector.named("plain-udp-hasCrc-compound-user-userEvent").bytes).messages.first) else {
+        guard case .user(let event) = try #require(PacketCodec().open(Vector.named("plain-udp-hasCrc-compound-user-userEvent").bytes).messages.first)
+        else {
             return
         }
         bench.receive(.user(event))

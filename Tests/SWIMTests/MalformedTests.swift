@@ -175,20 +175,24 @@ import Testing
         #expect(opened.refusals == [.unknownType, .badName, .misplaced])
     }
 
-    @Test(arguments: [
-        ("0180", Refusal.badAddress), ("00", .truncated), ("00c0", nil), ("0081a5", .truncated), ("00df00ffffff", .truncated), ("ff", .unknownType),
-        ("0e80", .unknownType), ("0680", .misplaced), ("0a0000000000", .misplaced), ("0d80", .misplaced), ("0c00000001", .badChecksum), ("0981a3427566a100", .badCompression),
-        ("0081a55365714e6fcf0000000100000000", .malformed), ("0081a55365714e6fff", .malformed), ("0081a55365714e6fd27fffffff", nil),
-        ("0081a4466f6f6fd90161", nil), ("0081a4466f6f6fc1", .malformed), ("0081a4466f6f6f" + String(repeating: "91", count: 40) + "00", .tooDeep),
-        ("", .truncated), ("07", .truncated), ("0702", .truncated), ("f40161", .wrongLabel), ("f4", .truncated),
-    ] as [(String, Refusal?)])
+    @Test(
+        arguments: [
+            ("0180", Refusal.badAddress), ("00", .truncated), ("00c0", nil), ("0081a5", .truncated), ("00df00ffffff", .truncated),
+            ("ff", .unknownType),
+            ("0e80", .unknownType), ("0680", .misplaced), ("0a0000000000", .misplaced), ("0d80", .misplaced), ("0c00000001", .badChecksum),
+            ("0981a3427566a100", .badCompression),
+            ("0081a55365714e6fcf0000000100000000", .malformed), ("0081a55365714e6fff", .malformed), ("0081a55365714e6fd27fffffff", nil),
+            ("0081a4466f6f6fd90161", nil), ("0081a4466f6f6fc1", .malformed), ("0081a4466f6f6f" + String(repeating: "91", count: 40) + "00", .tooDeep),
+            ("", .truncated), ("07", .truncated), ("0702", .truncated), ("f40161", .wrongLabel), ("f4", .truncated),
+        ] as [(String, Refusal?)])
     func aHandMadeDatagramIsRefusedForItsReason(_ hex: String, _ reason: Refusal?) {
         #expect(PacketCodec().open(Vector.bytes(hex: hex)).refusals == (reason.map { [$0] } ?? []))
     }
 
     /// The tolerance of deployed agents, by experiment (memberlist-protocol §2).
     @Test(arguments: [
-        "0082a44e6f6465a36f776ea55365714e6f05", "0082d9044e6f6465d9036f776ed9055365714e6f05", "0082a44e6f6465c4036f776ea55365714e6fcf0000000000000005",
+        "0082a44e6f6465a36f776ea55365714e6f05", "0082d9044e6f6465d9036f776ed9055365714e6f05",
+        "0082a44e6f6465c4036f776ea55365714e6fcf0000000000000005",
         "00de0002a44e6f6465a36f776ea55365714e6fd10005", "00df00000003a5457874726182a16101a162d40100a44e6f6465a36f776ea55365714e6fd005",
         "0083a55365714e6f09a44e6f6465a36f776ea55365714e6f05ffff",
     ])
@@ -196,12 +200,14 @@ import Testing
         #expect(PacketCodec().open(Vector.bytes(hex: hex)).messages == [.ping(Ping(sequence: 5, node: "own", sender: nil))])
     }
 
-    @Test(arguments: [
-        ("0683a44a6f696ec2a54e6f646573ceffffffffac5573657253746174654c656e00", Refusal.oversized),
-        ("0683a44a6f696ec2a54e6f64657300ac5573657253746174654c656ece7fffffff", .oversized),
-        ("0683a44a6f696ec2a54e6f646573ffac5573657253746174654c656e00", .oversized), ("0affffffff", .oversized), ("0881aa557365724d73674c656ece7fffffff", .oversized),
-        ("05", .unknownType), ("0080ff", nil),
-    ] as [(String, Refusal?)])
+    @Test(
+        arguments: [
+            ("0683a44a6f696ec2a54e6f646573ceffffffffac5573657253746174654c656e00", Refusal.oversized),
+            ("0683a44a6f696ec2a54e6f64657300ac5573657253746174654c656ece7fffffff", .oversized),
+            ("0683a44a6f696ec2a54e6f646573ffac5573657253746174654c656e00", .oversized), ("0affffffff", .oversized),
+            ("0881aa557365724d73674c656ece7fffffff", .oversized),
+            ("05", .unknownType), ("0080ff", nil),
+        ] as [(String, Refusal?)])
     func aStreamThatCanNeverBeWholeIsRefusedAtItsHeader(_ hex: String, _ reason: Refusal?) {
         var framer = StreamFramer(dialled: true)
         let result = Result { () throws(Refusal) in try framer.append(Vector.bytes(hex: hex)) }

@@ -27,7 +27,8 @@ import Testing
         Rule(.alive, .dead, 4, .alive), Rule(.alive, .dead, 5, .dead), Rule(.alive, .left, 5, .left), Rule(.alive, .left, 4, .alive),
         Rule(.suspect, .alive, 5, .suspect), Rule(.suspect, .alive, 6, .alive), Rule(.suspect, .suspect, 6, .suspect),
         Rule(.suspect, .dead, 4, .suspect), Rule(.suspect, .dead, 5, .dead), Rule(.suspect, .left, 5, .left),
-        Rule(.dead, .alive, 5, .dead), Rule(.dead, .alive, 6, .alive), Rule(.dead, .suspect, 6, .dead), Rule(.dead, .dead, 9, .dead), Rule(.dead, .left, 9, .dead),
+        Rule(.dead, .alive, 5, .dead), Rule(.dead, .alive, 6, .alive), Rule(.dead, .suspect, 6, .dead), Rule(.dead, .dead, 9, .dead),
+        Rule(.dead, .left, 9, .dead),
         Rule(.left, .alive, 5, .left), Rule(.left, .alive, 6, .alive), Rule(.left, .suspect, 6, .left), Rule(.left, .dead, 6, .left),
     ]
 
@@ -122,8 +123,10 @@ import Testing
         for _ in 0..<3 { bench.suspect("own", incarnation: .max) }
         #expect(bench.ownIncarnation == 1)
         #expect(bench.refusals == [.implausibleIncarnation, .implausibleIncarnation, .implausibleIncarnation])
-        bench.suspect("own", incarnation: SWIMLimits.incarnation)
-        #expect(bench.ownIncarnation == SWIMLimits.incarnation + 1)
+        // The highest that is believed can still be refuted, and others will believe the refutation.
+        bench.suspect("own", incarnation: SWIMLimits.incarnation - 1)
+        #expect(bench.ownIncarnation == SWIMLimits.incarnation)
+        #expect(bench.news().contains { if case .alive(let alive) = $0 { alive.incarnation == SWIMLimits.incarnation } else { false } })
     }
 
     @Test func somebodyElsesIdeaOfUsIsRefutedUnlessItIsOurs() {
@@ -195,7 +198,9 @@ import Testing
         #expect(bench.core.member("own")?.meta == [1, 2])
     }
 
-    @Test(arguments: [("10.0.0.2:0", Refusal.badAddress), ("0.0.0.0:7946", .badAddress), ("224.0.0.1:7946", .badAddress), ("[ff02::1]:7946", .badAddress)])
+    @Test(arguments: [
+        ("10.0.0.2:0", Refusal.badAddress), ("0.0.0.0:7946", .badAddress), ("224.0.0.1:7946", .badAddress), ("[ff02::1]:7946", .badAddress),
+    ])
     func anAddressNobodyCanBeReachedAtIsRefused(_ address: String, _ reason: Refusal) {
         var bench = Bench()
         bench.receive(.alive(Alive(incarnation: 1, node: "m", address: SocketAddress(address)!, meta: [], versions: PoolKind.serf.versions)))

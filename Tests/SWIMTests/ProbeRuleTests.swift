@@ -212,10 +212,13 @@ import Testing
 
     /// LAN numbers: k = 2, shortest 4 log10 n, longest six times that; in between by ln(c + 1) / ln 3.
     @Test(arguments: [
-        Wait(members: 100, confirmations: 0, seconds: 48), Wait(members: 100, confirmations: 1, seconds: 22.762), Wait(members: 100, confirmations: 2, seconds: 8),
-        Wait(members: 1000, confirmations: 0, seconds: 72), Wait(members: 1000, confirmations: 2, seconds: 12), Wait(members: 50, confirmations: 2, seconds: 6.795),
+        Wait(members: 100, confirmations: 0, seconds: 48), Wait(members: 100, confirmations: 1, seconds: 22.762),
+        Wait(members: 100, confirmations: 2, seconds: 8),
+        Wait(members: 1000, confirmations: 0, seconds: 72), Wait(members: 1000, confirmations: 2, seconds: 12),
+        Wait(members: 50, confirmations: 2, seconds: 6.795),
         // Nobody else could confirm.
-        Wait(members: 3, confirmations: 0, seconds: 4), Wait(members: 2, confirmations: 0, seconds: 4), Wait(members: 4, confirmations: 0, seconds: 24),
+        Wait(members: 3, confirmations: 0, seconds: 4), Wait(members: 2, confirmations: 0, seconds: 4),
+        Wait(members: 4, confirmations: 0, seconds: 24),
     ])
     func aSuspicionWaitsAsLongAsLifeguardSays(_ wait: Wait) {
         var suspicion = Suspicion(by: "x", members: wait.members, timers: .lan, now: MonotonicTime(nanoseconds: 0))
@@ -274,7 +277,8 @@ import Testing
     @Test(arguments: [true, false])
     func aHelperSaysNoAfterFourFifthsOfTheTimeoutIfAsked(_ wanted: Bool) {
         var bench = Self.bench(3)
-        bench.receive(.indirectPing(IndirectPing(sequence: 77, target: Bench.address(3).ip, port: 0, node: "b", wantsNack: wanted, sender: nil)), from: 2)
+        bench.receive(
+            .indirectPing(IndirectPing(sequence: 77, target: Bench.address(3).ip, port: 0, node: "b", wantsNack: wanted, sender: nil)), from: 2)
         // Port 0 is the helper's own.
         #expect(bench.sent.contains { $0.to == Bench.address(3) })
         bench.sent = []
@@ -287,7 +291,9 @@ import Testing
     @Test func theRelaysAreBounded() {
         var bench = Self.bench(3)
         for number in 0..<300 as Range<UInt32> {
-            bench.receive(.indirectPing(IndirectPing(sequence: number, target: Bench.address(3).ip, port: 0, node: "b", wantsNack: false, sender: nil)), from: 2)
+            bench.receive(
+                .indirectPing(IndirectPing(sequence: number, target: Bench.address(3).ip, port: 0, node: "b", wantsNack: false, sender: nil)), from: 2
+            )
         }
         #expect(bench.core.relays.count == SWIMLimits.relays)
         #expect(bench.core.counters[.full] == 300 - UInt64(SWIMLimits.relays))
@@ -310,10 +316,21 @@ import Testing
         #expect(!bench.sent.isEmpty)
     }
 
+    @Test func aStrangerGetsAnAnswerAndNoNews() {
+        var bench = Self.bench(1)
+        for number in 0..<30 { bench.alive("m\(number)", 100 + number) }
+        bench.clear()
+        bench.receive(.ping(Ping(sequence: 1, node: "own", sender: nil)), from: 44)
+        #expect(bench.packets.map(\.count).max()! < 40)
+        bench.receive(.ping(Ping(sequence: 1, node: "own", sender: Sender(address: Bench.address(2), name: "a"))), from: 2)
+        #expect(bench.packets.map(\.count).max()! > 1000)
+    }
+
     @Test func aSourceAddressThatIsNeitherTheSendersNorAMembersIsNotAnswered() {
         var bench = Self.bench(1)
         // The same host, another port: as told.
-        bench.receive(.ping(Ping(sequence: 1, node: "own", sender: Sender(address: SocketAddress(Bench.address(44).ip, port: 1), name: "x"))), from: 44)
+        bench.receive(
+            .ping(Ping(sequence: 1, node: "own", sender: Sender(address: SocketAddress(Bench.address(44).ip, port: 1), name: "x"))), from: 44)
         #expect(bench.sent.last?.to == SocketAddress(Bench.address(44).ip, port: 1))
         // A member by its name: as told.
         bench.receive(.ping(Ping(sequence: 2, node: "own", sender: Sender(address: Bench.address(2), name: "a"))), from: 44)

@@ -190,7 +190,9 @@ struct Simulation {
         func fail(_ failure: DialFailure, after delay: Duration, _ simulation: inout Simulation) {
             simulation.schedule(delay, .event(caller, generation: generation, .dialFailed(dial, failure)))
         }
-        guard let target = byAddress[address], isLinked(caller, target), isLinked(target, caller) else { return fail(.timedOut, after: timeout, &self) }
+        guard let target = byAddress[address], isLinked(caller, target), isLinked(target, caller) else {
+            return fail(.timedOut, after: timeout, &self)
+        }
         switch nodes[target].life {
         case .crashed, .paused: fail(.timedOut, after: timeout, &self)
         case .exited: fail(.refused, after: delay(), &self)

@@ -35,7 +35,9 @@ import Testing
         let sealed = try #require(codec.seal(message, dialled: vector.isDialled))
         #expect(try codec.openStream(sealed, dialled: vector.isDialled) == message)
         // The old agents write integers as we do; the new ones as signed.
-        if vector.file.hasPrefix("plain-") || vector.file.hasPrefix("pcap-plain"), vector.decode["compress"] == nil, vector.decode["encryption"] == nil {
+        if vector.file.hasPrefix("plain-") || vector.file.hasPrefix("pcap-plain"), vector.decode["compress"] == nil,
+            vector.decode["encryption"] == nil
+        {
             if case .pushPull(let exchange) = message, vector.direction.hasSuffix("->agent") {
                 // The probe writes a node's keys in another order than the agents do.
                 #expect(exchange.nodes.count == 1)

@@ -60,7 +60,12 @@ struct Vector: Decodable, CustomTestStringConvertible, Sendable {
 
 /// JSON as a value, for the decoded trees.
 enum JSON: Decodable, Hashable, Sendable {
-    case null, bool(Bool), number(Double), text(String), list([JSON]), map([String: JSON])
+    case null
+    case bool(Bool)
+    case number(Double)
+    case text(String)
+    case list([JSON])
+    case map([String: JSON])
 
     init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()

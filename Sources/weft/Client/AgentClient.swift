@@ -84,13 +84,23 @@ struct AgentClient: Sendable {
         case EACCES, EPERM:
             return Failure(
                 .permission, code: "forbidden", "you (user \(geteuid())) may not open \(socket)",
-                remedy: "use sudo, or join group weft for reading, and weft-admin too for changes: `sudo usermod -aG weft USER`, then log in again")
+                remedy: group.map {
+                    "use sudo, or join group \($0) for reading, and weft-admin too for changes: `sudo usermod -aG \($0) USER`, then log in again"
+                } ?? "use sudo")
         case .some, .none:
             let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
             return Failure(
                 .unavailable, code: "not_running", "cannot reach the agent at \(socket): \(reason)",
                 remedy: "choose another agent with --socket or WEFT_SOCKET")
         }
+    }
+
+    /// The group that may open the socket; nil when there is none but root's.
+    private var group: String? {
+        var info = stat()
+        guard stat(socket, &info) == 0 else { return "weft" }
+        guard info.st_gid != 0, info.st_mode & 0o060 == 0o060, let entry = getgrgid(info.st_gid) else { return nil }
+        return String(cString: entry.pointee.gr_name)
     }
 
     private func answerFailure(_ error: any Error, _ timeout: TimeAmount) -> Failure {
