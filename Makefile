@@ -44,9 +44,9 @@ lab: setup
 	@Scripts/test lab
 
 demo: setup build
-	@KEEP='$(KEEP)' Scripts/demo
+	@KEEP='$(KEEP)' WEFTD='$(CURDIR)/$(DEBUG)/weftd' WEFT='$(CURDIR)/$(DEBUG)/weft' Examples/bookinfo/demo
 
-bench: setup
+bench: setup release
 	@Scripts/bench
 
 lint: setup release

@@ -69,7 +69,7 @@ let package = Package(
         .target(name: "Membership", dependencies: ["Platform", "MeshModel", "Reactor", "SWIM", "COpenSSL", logging], swiftSettings: strict),
         .target(
             name: "Catalog",
-            dependencies: ["Platform", "MeshModel", "YAML", "Settings", "Reactor", "Plane", "Identity", "Membership", logging],
+            dependencies: ["Platform", "MeshModel", "Settings", "Reactor", "TLS", "Plane", "Identity", logging],
             swiftSettings: strict),
         .target(name: "Naming", dependencies: ["Platform", "MeshModel", "Reactor", logging], swiftSettings: strict),
         .target(name: "Traffic", dependencies: ["Platform", "MeshModel"], swiftSettings: pure),
@@ -84,7 +84,8 @@ let package = Package(
             name: "Management",
             dependencies: [
                 "ManagementAPI", "CLinux", .product(name: "Hummingbird", package: "hummingbird"),
-                .product(name: "NIOCore", package: "swift-nio"), logging,
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"), logging,
             ], swiftSettings: strict),
         .executableTarget(
             name: "weftd",

@@ -6,15 +6,15 @@ started=$SECONDS
 say() { printf '%s\n' "== $*"; }
 complain() { printf '%s\n' "$*" >&2; }
 
-# Runs a command as root: directly, or with sudo if that needs no password, or not at all (status 77).
-# The caller's PATH and what the tests read from the environment go with it.
-can_be_root() { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
+# Whether this can become root: it is, or sudo lets it without a password, or asks for one on a terminal.
+can_be_root() {
+    [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null || { [ -t 0 ] && command -v sudo >/dev/null && sudo -v; }
+}
+# Runs a command as root. The caller's PATH and what the tests read from the environment go with it.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
-    elif can_be_root; then
-        sudo -n env "PATH=$PATH" "HOME=$HOME" "CI=${CI:-}" "WEFT_ENVOY=${WEFT_ENVOY:-}" "$@"
     else
-        return 77
+        sudo env "PATH=$PATH" "HOME=$HOME" "CI=${CI:-}" "WEFT_ENVOY=${WEFT_ENVOY:-}" "$@"
     fi
 }

@@ -24,9 +24,10 @@ ON = """#!/bin/sh
 set -e
 host=$1; workload=$2; shift 2
 [ "$workload" = - ] && workload=other
-echo $$ > {cgroups}/$host/$workload/cgroup.procs
+# The network first: a process of another namespace in a captured cgroup would make the agent refuse the cgroup.
 exec nsenter --net=/run/netns/{prefix}-$host unshare --mount --propagation private sh -c '
-    mount --bind {root}/resolv.conf /etc/resolv.conf; mount --bind {root}/nsswitch.conf /etc/nsswitch.conf; exec "$@"' sh "$@"
+    mount --bind {root}/resolv.conf /etc/resolv.conf; mount --bind {root}/nsswitch.conf /etc/nsswitch.conf
+    procs=$1; shift; echo $$ > "$procs"; exec "$@"' sh {cgroups}/$host/$workload/cgroup.procs "$@"
 """
 
 

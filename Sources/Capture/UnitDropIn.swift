@@ -24,7 +24,7 @@ package enum UnitDropIn {
             "After=weft.service",
             "",
             "[Service]",
-            "ExecStartPre=\(outboundOnAgentExit == .bypass ? "-" : "")+/usr/bin/weft capture ready %n",
+            "ExecStartPre=+/usr/bin/weft capture ready \(outboundOnAgentExit == .bypass ? "--allow-without-agent " : "")%n",
         ]
         if systemdVersion >= 255, outboundOnAgentExit == .block, isSystemdIdentifier(guardTable) {
             lines.append("NFTSet=cgroup:inet:\(guardTable):\(KernelNames.blockedSet)")

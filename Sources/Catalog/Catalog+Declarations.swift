@@ -10,13 +10,16 @@ extension LocalInstance {
     ///   - address: this node's, for instances that do not name one.
     /// - Throws: `service_workload` when the workload is not configured here.
     package init(_ declaration: ServiceDeclaration, workloads: [Workload], address: IPAddress, trustDomain: String) throws(MeshError) {
-        guard let workload = workloads.first(where: { $0.name == declaration.workload }), let identity = workload.identity(trustDomain: trustDomain) else {
+        guard let workload = workloads.first(where: { $0.name == declaration.workload }), let identity = workload.identity(trustDomain: trustDomain)
+        else {
             throw MeshError(
-                .configuration, code: "service_workload", "\(declaration.service) is served by workload \"\(declaration.workload)\", which this node does not have",
+                .configuration, code: "service_workload",
+                "\(declaration.service) is served by workload \"\(declaration.workload)\", which this node does not have",
                 remedy: workloads.isEmpty ? "configure the workload" : "configured are: \(workloads.map(\.name).sorted().joined(separator: ", "))")
         }
         self.init(
-            service: declaration.service, port: declaration.port, address: SocketAddress(declaration.address ?? address, port: declaration.targetPort),
+            service: declaration.service, port: declaration.port,
+            address: SocketAddress(declaration.address ?? address, port: declaration.targetPort),
             identity: identity, version: declaration.version, weight: declaration.weight, labels: declaration.labels,
             check: declaration.check.map { check in
                 EndpointCheck(

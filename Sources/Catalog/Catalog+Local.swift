@@ -29,7 +29,8 @@ extension Catalog {
         try check(instance)
         guard declared[instance.id] == nil else {
             throw MeshError(
-                .configuration, code: "service_declared", "\(instance.id) is declared in a file", remedy: "change the file under services.d and run `weft reload`")
+                .configuration, code: "service_declared", "\(instance.id) is declared in a file",
+                remedy: "change the file under services.d and run `weft reload`")
         }
         let before = registered
         registered[instance.id] = instance
@@ -72,7 +73,8 @@ extension Catalog {
         let all = registered.merging(declared) { $1 }
         return all.sorted { $0.key < $1.key }.map { id, instance in
             LocalStatus(
-                instance: instance, source: declared[id] == nil ? .registered : .declared, health: health.health(id), lastFailure: health.lastFailure(id))
+                instance: instance, source: declared[id] == nil ? .registered : .declared, health: health.health(id),
+                lastFailure: health.lastFailure(id))
         }
     }
 

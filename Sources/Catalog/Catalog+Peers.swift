@@ -8,7 +8,8 @@ import TLS
 
 /// Streams to other nodes: dialled from here or accepted by workers, one each, authenticated by node certificates.
 extension Catalog {
-    /// Addresses at which other nodes are found before their records are here: from the join's answer and the configuration. A node lives there, whichever.
+    /// Addresses at which other nodes are found before their records are here: from the join's answer and the configuration.
+    /// Which node lives there does not matter.
     package func setSeeds(_ addresses: [SocketAddress]) {
         links.plan.setSeeds(addresses.filter { $0 != configuration.info.tunnel }, .now())
         dialDue()
@@ -19,7 +20,9 @@ extension Catalog {
     /// The stream counts as this peer's only when it says hello: other questions may travel on streams of their own.
     package func accept(_ stream: PlaneStream) {
         guard isStarted else { return }
-        guard let peer = peerName(stream), peer != core.node else { return stream.close("only other nodes of the mesh \(core.trustDomain) may open such streams") }
+        guard let peer = peerName(stream), peer != core.node else {
+            return stream.close("only other nodes of the mesh \(core.trustDomain) may open such streams")
+        }
         guard links.greeting < PeerLinks.maximumGreeting else { return stream.close("too many streams without a hello") }
         attend(stream, peer: peer, dialledHere: false) { _ in }
     }
@@ -89,7 +92,8 @@ extension Catalog {
 
     // MARK: One stream
 
-    /// - Parameter greeted: called once, with nil when the peer said hello (the stream is used, or another to the same node already is), else with the reason.
+    /// - Parameter greeted: called once, with nil when the peer said hello (the stream is used, or another to the same node already is),
+    ///   else with the reason.
     private func attend(_ stream: PlaneStream, peer: String, dialledHere: Bool, greeted: @escaping @Control (String?) -> Void) {
         links.greeting += 1
         var isGreeting = true
@@ -124,7 +128,8 @@ extension Catalog {
     /// True when both ends agree on a version and the stream is used from now on.
     private func hello(_ frame: Frame, _ stream: PlaneStream, _ peer: String, dialledHere: Bool, isFirst: Bool) -> Bool {
         guard isFirst else { return false }
-        guard case .hello(let name, let versions, let life)? = try? CatalogWire.decode(frame.type.rawValue, frame.payload, authority: core.authority) else {
+        guard case .hello(let name, let versions, let life)? = try? CatalogWire.decode(frame.type.rawValue, frame.payload, authority: core.authority)
+        else {
             core.receivedMalformed("a hello that cannot be read", from: peer, .now())
             stream.close("the hello cannot be read")
             return false

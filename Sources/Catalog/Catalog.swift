@@ -8,10 +8,11 @@ import Reactor
 /// The catalog of this node: the shell of `CatalogCore`.
 ///
 /// Overview: owns this node's records, keeps those of all other nodes, and says when the whole looks different.
-/// Function: `start`, then `use` the node's credentials; streams to other nodes are dialled and kept as addresses become known (`setSeeds`, signed node
-/// records); streams that workers accepted come through `accept`. `declare`, `register` and `deregister` change this node's services, whose health it checks.
-/// Implementation: timers, streams and calls become inputs of the core; its effects become frames, files and callbacks. All on the control loop; only files
-/// are written elsewhere.
+/// Function: `start` with the node's credentials, `use` newer ones; streams to other nodes are dialled and kept as addresses become known
+/// (`setSeeds`, signed node records); streams that workers accepted come through `accept`. `declare`, `register` and `deregister` change this
+/// node's services, whose health it checks.
+/// Implementation: timers, streams and calls become inputs of the core; its effects become frames, files and callbacks. All on the control
+/// loop; only files are written elsewhere.
 @Control
 package final class Catalog {
     package let configuration: CatalogConfiguration
@@ -47,7 +48,8 @@ package final class Catalog {
         store = CatalogStore(directory: configuration.directory)
         keys = RecordKeys(clock: clock)
         core = CatalogCore(
-            node: configuration.info.name, trustDomain: configuration.trustDomain, generation: 1, limits: configuration.limits, authority: keys.authority)
+            node: configuration.info.name, trustDomain: configuration.trustDomain, generation: 1, limits: configuration.limits,
+            authority: keys.authority)
         links = PeerLinks(node: configuration.info.name)
         health = HealthChecker(mark: configuration.mark) { [weak self] id, health in self?.healthChanged(id, health) }
     }
@@ -154,7 +156,9 @@ package final class Catalog {
                 case .viewChanged: schedulePublish()
                 case .saveRemote: scheduleSave()
                 case .saveGeneration(let generation):
-                    do throws(MeshError) { try store.save(generation: generation) } catch { logger.error("the new generation is not on disk: \(error)") }
+                    do throws(MeshError) { try store.save(generation: generation) } catch {
+                        logger.error("the new generation is not on disk: \(error)")
+                    }
                 case .disconnect(let peer): closeLink(peer, "too much that had to be refused")
                 case .event(let event): tell(event)
                 }

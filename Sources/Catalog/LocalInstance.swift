@@ -46,7 +46,8 @@ package struct LocalInstance: Hashable, Sendable {
 
     func endpoint(node: NodeInfo, health: Health) -> Endpoint {
         Endpoint(
-            service: service, address: address, identity: identity, node: node.name, version: version, weight: weight, locality: locality ?? node.locality,
+            service: service, address: address, identity: identity, node: node.name, version: version, weight: weight,
+            locality: locality ?? node.locality,
             labels: labels, health: health)
     }
 }

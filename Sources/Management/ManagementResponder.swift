@@ -67,8 +67,9 @@ struct ManagementResponder: HTTPResponder {
 
     /// One line for every change that was made or refused.
     private func audit(_ route: Route, _ parameter: String, _ peer: PeerCredentials, _ error: APIError?) {
+        let what = parameter.isEmpty ? route.rawValue : "\(route.rawValue) \(parameter.prefix(128))"
         logger.notice(
-            "management: \(route.rawValue)\(parameter.isEmpty ? "" : " \(parameter.prefix(128))") by uid \(peer.uid) pid \(peer.pid): \(error?.message ?? "done")",
+            "management: \(what) by uid \(peer.uid) pid \(peer.pid): \(error?.message ?? "done")",
             metadata: ["operation": "\(route.rawValue)", "uid": "\(peer.uid)", "pid": "\(peer.pid)", "result": "\(error?.code ?? "ok")"])
     }
 }

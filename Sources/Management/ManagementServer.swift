@@ -10,7 +10,7 @@ import Synchronization
 /// The management API on a Unix socket, and metrics on a loopback port.
 ///
 /// Overview: HTTP/1.1 with JSON; `Route` lists the operations, `AccessPolicy` says who may use them. Nothing of it is on the data path.
-/// Function: `run` serves until `shutdown` or cancellation. Then new requests are refused, those in progress have two seconds, and the socket file goes.
+/// Function: `run` serves until `shutdown` or cancellation. Then new requests are refused, those in progress have two seconds, and the file goes.
 /// Implementation: Hummingbird on one NIO thread; handlers run on Swift's pool and await into the agent.
 package final class ManagementServer: Sendable {
     /// The largest request body, in bytes.
@@ -44,7 +44,8 @@ package final class ManagementServer: Sendable {
     private let stopSource: AsyncStream<APIError?>.Continuation
     private let published = Mutex<SocketFile.Identity?>(nil)
 
-    package init(agent: any AgentControl, socketPath: String, policy: AccessPolicy = AccessPolicy(), metricsAddress: MetricsAddress?, logger: Logger) {
+    package init(agent: any AgentControl, socketPath: String, policy: AccessPolicy = AccessPolicy(), metricsAddress: MetricsAddress?, logger: Logger)
+    {
         dispatcher = Dispatcher(agent: agent)
         socket = SocketFile(path: socketPath)
         self.policy = policy
@@ -181,7 +182,8 @@ package final class ManagementServer: Sendable {
             let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
             return APIError(
                 .failed, code: "listen", "cannot open the \(what): \(reason)",
-                remedy: "the socket's directory must exist and be the agent's own, and the metrics address must be one of this host", source: "kernel")
+                remedy: "the socket's directory must exist and be the agent's own, and the metrics address must be one of this host", source: "kernel"
+            )
         }
     }
 }

@@ -34,7 +34,8 @@ enum RequestReader {
                 let nearest = Suggestion.nearest(to: name, among: route.query).map { "did you mean \"\($0)\"?" }
                 let all = route.query.isEmpty ? "it takes none" : "it takes \(route.query.joined(separator: ", "))"
                 throw APIError(
-                    .invalid, code: "unknown_parameter", "\(route.path) has no parameter \"\(name.prefix(64))\"", remedy: nearest ?? all, source: "client")
+                    .invalid, code: "unknown_parameter", "\(route.path) has no parameter \"\(name.prefix(64))\"", remedy: nearest ?? all,
+                    source: "client")
             }
             guard found.updateValue(String(value), forKey: name) == nil else {
                 throw APIError(.invalid, code: "invalid_request", "the parameter \"\(name)\" is there twice", source: "client")

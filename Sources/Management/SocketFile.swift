@@ -79,7 +79,10 @@ struct SocketFile: Sendable {
         var inode: UInt64
     }
 
-    private enum Probe { case listening, nobody, failed(CInt) }
+    private enum Probe {
+        case listening, nobody
+        case failed(CInt)
+    }
 
     private static func probe(_ path: String) -> Probe {
         let fd = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)

@@ -68,7 +68,8 @@ package enum APIJSON {
         case .keyNotFound(let key, _): return invalid("the field \"\(key.stringValue)\" is missing")
         case .valueNotFound(_, let context): return invalid("the field \"\(name(context.codingPath))\" is null")
         case .typeMismatch(let type, let context):
-            return invalid(context.codingPath.isEmpty ? "the body is not a JSON object" : "the field \"\(name(context.codingPath))\" is not \(plain(type))")
+            return invalid(
+                context.codingPath.isEmpty ? "the body is not a JSON object" : "the field \"\(name(context.codingPath))\" is not \(plain(type))")
         case .dataCorrupted(let context):
             let cause = context.underlyingError.map { String(describing: $0) } ?? context.debugDescription
             return invalid(

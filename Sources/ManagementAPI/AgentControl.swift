@@ -33,8 +33,8 @@ package protocol AgentControl: Sendable {
     func captures() async throws(APIError) -> CaptureList
     func addCapture(_ request: CaptureRequest) async throws(APIError) -> CaptureReport
     func removeCapture(_ request: CaptureRemoval) async throws(APIError) -> CaptureReport
-    /// Returns once the unit's cgroup is in the kernel's set; throws `timedOut` after the request's timeout, and returns or throws soon when its task is
-    /// cancelled: the server stops then.
+    /// Returns once the unit's cgroup is in the kernel's set, and throws `timedOut` after the request's timeout. Ends soon when its task is cancelled:
+    /// the server stops then.
     func captureReady(_ request: CaptureReadyRequest) async throws(APIError) -> CaptureReadyReport
 
     /// The open flows and the last closed ones, newest first.

@@ -12,7 +12,8 @@ package enum Route: String, CaseIterable, Sendable {
 
     package var method: Method {
         switch self {
-        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .listServices, .getService, .listWorkloads, .listCaptures, .captureReady,
+        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .listServices, .getService, .listWorkloads, .listCaptures,
+            .captureReady,
             .listConnections, .listCertificates:
             .get
         case .initialise, .createToken, .join, .leave, .registerService, .addCapture, .reload: .post

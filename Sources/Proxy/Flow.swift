@@ -17,7 +17,7 @@ struct Half {
     var finished = false
 
     /// Bytes wait for the destination.
-    var holds: Bool { stashCount > 0 || (pipe?.held ?? 0) > 0 }
+    var holds: Bool { stashCount > 0 || (pipe != nil && pipe!.held > 0) }
 }
 
 /// One connection that passes through this node.
@@ -42,6 +42,12 @@ struct Flow {
     /// Queued for another turn already.
     var queued = false
     var attempts: UInt8 = 0
+    /// Sent to the same endpoint once more, over another tunnel, because the first request was never answered.
+    var redialled = false
+    /// A socket died: what it sent before is passed on, what comes for it is dropped, and then the flow ends as reset.
+    var broken = false
+    /// The kernel's reason for that.
+    var errno: CInt = 0
 
     /// The caller's socket (outbound, inbound), or −1.
     var client: CInt = -1
@@ -78,6 +84,9 @@ struct Flow {
     var countedReceived: UInt64 = 0
     /// Endpoints that failed for this flow.
     var tried: (SocketAddress?, SocketAddress?, SocketAddress?, SocketAddress?) = (nil, nil, nil, nil)
+
+    /// One side has ended, or died: the other is waited for, not for ever.
+    var isClosing: Bool { up.ended || down.ended || broken }
 
     func hasTried(_ address: SocketAddress) -> Bool {
         tried.0 == address || tried.1 == address || tried.2 == address || tried.3 == address

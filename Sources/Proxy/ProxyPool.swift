@@ -18,6 +18,8 @@ package final class ProxyPool {
     private var readyWorkers: Set<Int> = []
     private var stoppedWorkers: Set<Int> = []
     private var onStopped: [@Control () -> Void] = []
+    /// How long after the grace a worker may take to end what it was doing.
+    private static let stopPatience: Duration = .seconds(2)
 
     /// Called with everything that workers report, but readiness and stopping.
     package var onReport: (@Control (WorkerReport) -> Void)?
@@ -65,7 +67,8 @@ package final class ProxyPool {
         pthread_detach(thread)
     }
 
-    package func apply(_ snapshot: Snapshot) { post(.snapshot(snapshot)) }
+    /// Gives every worker its next snapshot. A worker that is behind takes the last one only; none is ever lost.
+    package func apply(_ snapshot: Snapshot) { for worker in workers { worker.offer(snapshot) } }
 
     /// Closes tunnels to a node that is gone.
     package func forget(_ tunnel: SocketAddress) { post(.forget(tunnel)) }
@@ -92,12 +95,15 @@ package final class ProxyPool {
         Array(await gather { .list(limit, $0) }.joined().prefix(limit))
     }
 
-    /// Stops accepting, lets flows finish for `grace`, cuts the rest, and returns when all workers have stopped.
+    /// Stops accepting, lets flows finish for `grace`, cuts the rest, and returns when all workers have stopped: at the latest some seconds after the
+    /// grace, for a worker that is stuck must not keep the agent from stopping.
     package func drain(grace: Duration) async {
-        post(.drain(MonotonicTime.now() + grace))
+        let deadline = MonotonicTime.now() + grace
+        for worker in workers { worker.stop(at: deadline) }
         await withCheckedContinuation { continuation in
             onStopped.append { continuation.resume() }
             checkStopped()
+            if !onStopped.isEmpty { ControlLoop.shared.after(grace + Self.stopPatience) { [weak self] in self?.resumeStopped() } }
         }
         if let watch { ControlLoop.shared.unwatch(watch) }
         watch = nil
@@ -131,8 +137,12 @@ package final class ProxyPool {
     }
 
     private func checkStopped() {
-        guard stoppedWorkers.count == workers.count else { return }
-        for body in onStopped { body() }
+        if stoppedWorkers.count == workers.count { resumeStopped() }
+    }
+
+    private func resumeStopped() {
+        let waiting = onStopped
         onStopped = []
+        for body in waiting { body() }
     }
 }

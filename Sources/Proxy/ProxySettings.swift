@@ -56,6 +56,9 @@ package struct ProxySettings: Sendable {
         package var bytesPerTurn = 1 << 20
         /// Bytes that a worker may hold for slow readers, all flows together.
         package var bufferedBytes = 256 << 20
+        /// Pipes of bulk flows at one time, each with at most 1 MiB in it; more flows copy instead. And how many idle ones are kept.
+        package var pipes = 1024
+        package var idlePipes = 128
         package init() {}
     }
 

@@ -19,6 +19,8 @@ final class Tunnel {
     let role: HTTP2Role
     /// Nil for tunnels that others opened.
     let key: TunnelKey?
+    /// Listed in the worker's pool: it may be given new streams.
+    var pooled = false
     let peer: SocketAddress
     var phase: Phase
     /// While `connecting`; then the TLS connection owns it.
@@ -39,7 +41,14 @@ final class Tunnel {
     var pendingOffset = 0
     /// No new streams.
     var draining = false
+    /// The peer's TLS layer answers before it goes on: a read waits until the socket is writable.
+    var readWantsWrite = false
+    /// When connecting or the handshake is given up.
     var deadline: MonotonicTime
+    /// When the wheel is to name this tunnel.
+    var wakeAt = MonotonicTime(nanoseconds: 0)
+    /// When the peer's certificate ends.
+    var peerNotAfter: WallTime?
     /// The last byte from the peer.
     var heard: MonotonicTime
     var pinged = false
@@ -59,10 +68,18 @@ final class Tunnel {
     }
 
     /// What the handshake agreed on and proved. Only once it is done.
-    func proof() -> (alpn: String?, uris: [String]) {
-        func read(_ tls: inout TLSConnection) -> (String?, [String]) { (tls.alpn, tls.peerURIs) }
+    func proof() -> (alpn: String?, uris: [String], notAfter: WallTime?) {
+        func read(_ tls: inout TLSConnection) -> (String?, [String], WallTime?) { (tls.alpn, tls.peerURIs, tls.peerNotAfter) }
         return read(&tls!)
     }
+
+    /// All of `pending` was written. Its memory stays for the next time that the socket is full, which in a bulk transfer is soon.
+    func clearPending() {
+        pending.removeAll(keepingCapacity: true)
+        pendingOffset = 0
+    }
+    /// An idle tunnel holds no buffer.
+    func freePending() { if pending.isEmpty && pending.capacity > 0 { pending = [] } }
 }
 
 /// A tunnel's place in the worker's slab.
@@ -70,4 +87,6 @@ struct TunnelSlot {
     var tunnel: Tunnel?
     /// Queued for output or another turn of reading already.
     var queued = false
+    /// Received bytes were left, in OpenSSL or the kernel, and no event will name them.
+    var readMore = false
 }

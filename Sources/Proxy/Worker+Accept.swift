@@ -6,6 +6,7 @@ import Reactor
 /// Taking connections from the listeners.
 extension Worker {
     private static let acceptsPerTurn = 64
+    private static let problemsPerSecond = 20
     private static let acceptPause: Duration = .milliseconds(100)
 
     /// From now on queued connections are taken: with the first snapshot, or without one when they have waited long enough to be refused.
@@ -40,12 +41,13 @@ extension Worker {
             return
         }
         let flow = flows[slot]
+        flow.pointee.phase = .opening
         flow.pointee.opened = now
         flow.pointee.active = now
         flow.pointee.client = fd.release()
         flow.pointee.source = peer
         flow.pointee.direction = listener.kind == TokenKind.inboundListener ? .inbound : .outbound
-        watch(flow.pointee.client, Token(kind: TokenKind.client, slot: slot, generation: generation))
+        guard watch(flow.pointee.client, Token(kind: TokenKind.client, slot: slot, generation: generation)) else { return finish(slot, flow, .descriptorLimit) }
         switch listener.kind {
         case TokenKind.outboundListener: startOutbound(slot, flow, listener)
         case TokenKind.inboundListener: startInbound(slot, flow, listener)
@@ -58,13 +60,21 @@ extension Worker {
     }
 
     /// Adds a socket once, for both directions, edge-triggered: no further system call changes the registration.
-    func watch(_ fd: CInt, _ token: Token) {
-        _ = try? epoll.add(fd, events: EpollBits.read | EpollBits.write | EpollBits.readHangup | EpollBits.edge, data: token.raw)
+    /// - Returns: false when the kernel has no room for it (`fs.epoll.max_user_watches`): no event would ever come.
+    func watch(_ fd: CInt, _ token: Token) -> Bool {
+        do {
+            try epoll.add(fd, events: EpollBits.read | EpollBits.write | EpollBits.readHangup | EpollBits.edge, data: token.raw)
+            return true
+        } catch {
+            problem("epoll", "a connection cannot be watched: \(error); raise fs.epoll.max_user_watches")
+            return false
+        }
     }
 
     /// Descriptors have run out: end one caller's connection with the reserve, so that it sees an end instead of silence, and rest a little.
     private func shed(_ listener: Listener) {
         statistics.acceptsPaused &+= 1
+        pipes.closeIdle()
         reserve = nil
         if case .accepted(let fd, _) = Socket.accept(listener.fd.fd.raw) {
             statistics.ends[Int(FlowEnd.descriptorLimit.rawValue)] &+= 1
@@ -87,7 +97,15 @@ extension Worker {
         startListening()
     }
 
-    func problem(_ code: String, _ message: String) {
+    /// Tells the operator, at most some times a second for each code: a flood of bad connections must not cost a message each.
+    func problem(_ code: String, _ message: @autoclosure () -> String) {
+        if now - problemsSince >= .seconds(1) {
+            problemsSince = now
+            problems.removeAll(keepingCapacity: true)
+        }
+        guard problems[code, default: 0] < Self.problemsPerSecond else { return }
+        problems[code, default: 0] += 1
+        let message = message()
         if !reports.post(.problem(WorkerProblem(code: code, message: message))) { statistics.reportsDropped &+= 1 }
     }
 }

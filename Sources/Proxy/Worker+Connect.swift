@@ -17,7 +17,9 @@ extension Worker {
         } catch {
             return connectFailed(slot, flow, error)
         }
-        watch(flow.pointee.server, Token(kind: TokenKind.server, slot: slot, generation: flows.generation(slot)))
+        guard watch(flow.pointee.server, Token(kind: TokenKind.server, slot: slot, generation: flows.generation(slot))) else {
+            return retry(slot, flow, .descriptorLimit)
+        }
         setDeadline(slot, flow, settings.timeouts.connect)
     }
 

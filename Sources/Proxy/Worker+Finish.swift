@@ -8,7 +8,7 @@ import Reactor
 extension Worker {
     /// Ends a flow: sockets, stream, buffers and slot are given back, and the record is written. Nothing of the flow may be touched after.
     func finish(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ end: FlowEnd, errno: CInt = 0) {
-        guard flow.pointee.phase != .free || flow.pointee.client >= 0 else { return }
+        guard flow.pointee.phase != .free else { return }
         countOpened(flow)
         if flow.pointee.direction == .tunnel, flow.pointee.phase != .relaying, flow.pointee.stream >= 0, let tunnel = tunnel(of: flow) {
             // The answer was not sent yet, so the caller's node can be told why and try elsewhere.
@@ -17,8 +17,9 @@ extension Worker {
             flow.pointee.tunnel = Flow.none
             flow.pointee.stream = -1
         }
-        detachStream(slot, flow)
         let orderly = end == .completed
+        // A stream that ended in order needs no reset, though its last frame may still be on its way out.
+        if !orderly { detachStream(slot, flow) }
         for fd in [flow.pointee.client, flow.pointee.server] where fd >= 0 {
             if !orderly { Socket.resetOnClose(fd) }
             _ = close(fd)
@@ -27,13 +28,15 @@ extension Worker {
         if flow.pointee.down.stash != nil { freeStash(&flow.pointee.down) }
         releasePipe(&flow.pointee.up)
         releasePipe(&flow.pointee.down)
-        countBytes(flow)
-        statistics.flows[labels(flow), default: FlowCounters()].closed &+= 1
-        statistics.ends[Int(end.rawValue)] &+= 1
-        if ended.count < Self.recordsPerTurn { ended.append(record(flow, end, errno)) } else { statistics.reportsDropped &+= 1 }
-        flow.pointee.phase = .free
-        flow.pointee.client = -1
+        countBytes(flow, closed: 1)
+        note(end, record(flow, end, errno != 0 ? errno : flow.pointee.errno))
         flows.release(slot)
+    }
+
+    /// Counts an end, and keeps its record for the report of this turn.
+    func note(_ end: FlowEnd, _ record: @autoclosure () -> FlowRecord) {
+        statistics.ends[Int(end.rawValue)] &+= 1
+        if ended.count < Self.recordsPerTurn { ended.append(record()) } else { statistics.reportsDropped &+= 1 }
     }
 
     /// Records beyond this in one turn are dropped and counted.
@@ -42,7 +45,7 @@ extension Worker {
     func closeEverything(_ reason: FlowEnd) {
         for slot in flows.liveSlots { finish(slot, flows[slot], reason) }
         for slot in tunnels.liveSlots {
-            if let tunnel = tunnels[slot].pointee.tunnel { closeTunnel(slot, tunnel, reason) }
+            if let tunnel = tunnels[slot].pointee.tunnel { closeInOrder(slot, tunnel, reason) }
         }
         listeners.removeAll()
         report()
@@ -67,7 +70,7 @@ extension Worker {
             switch token.kind {
             case TokenKind.mailbox: resumeAccepting()
             case TokenKind.tunnel:
-                if let tunnel = tunnels.get(token.slot, generation: token.generation)?.pointee.tunnel { tunnelTimer(token, tunnel) }
+                if let tunnel = tunnels.get(token.slot, generation: token.generation)?.pointee.tunnel { tunnelTimer(token.slot, tunnel) }
             default:
                 if let flow = flows.get(token.slot, generation: token.generation) { flowTimer(token, flow) }
             }
@@ -84,12 +87,13 @@ extension Worker {
             if flow.pointee.phase == .connecting { return retry(token.slot, flow, .connectTimeout) }
             retry(token.slot, flow, .tunnelConnectTimeout)
         case .relaying:
-            let halfClosed = flow.pointee.up.ended != flow.pointee.down.ended
-            let limit = halfClosed ? settings.timeouts.halfClosed : settings.timeouts.idle
+            // Also when both sides have ended: then a reader that takes nothing is what the flow waits for.
+            let closing = flow.pointee.isClosing
+            let limit = closing ? settings.timeouts.halfClosed : settings.timeouts.idle
             guard limit > .zero else { return }
             let due = flow.pointee.active + limit
             guard now >= due else { return rearm(token, flow, due) }
-            finish(token.slot, flow, halfClosed ? .halfClosedTimeout : .idleTimeout)
+            finish(token.slot, flow, closing ? .halfClosedTimeout : .idleTimeout)
         }
     }
 
@@ -99,50 +103,18 @@ extension Worker {
         flow.pointee.deadline = deadline
     }
 
-    private func tunnelTimer(_ token: Token, _ tunnel: Tunnel) {
-        switch tunnel.phase {
-        case .closed: return
-        case .connecting, .handshaking:
-            guard now >= tunnel.deadline else { return wheel.set(token, at: tunnel.deadline) }
-            if tunnel.phase == .handshaking { statistics.handshakeFailures["timeout", default: 0] &+= 1 }
-            closeTunnel(token.slot, tunnel, .tunnelConnectTimeout)
-        case .open:
-            let silence = now - tunnel.heard
-            if tunnel.pinged && silence >= settings.timeouts.tunnelPing + settings.timeouts.tunnelPing {
-                problem("tunnel_silent", "the tunnel with \(tunnel.peer) answered no ping and was closed")
-                return closeTunnel(token.slot, tunnel, .tunnelLost)
-            }
-            if tunnel.role == .client, tunnel.http!.activeStreams == 0, now - tunnel.idleSince >= settings.timeouts.tunnelIdle || tunnel.draining {
-                return closeTunnel(token.slot, tunnel, .completed)
-            }
-            if silence >= settings.timeouts.tunnelPing && !tunnel.pinged {
-                tunnel.pinged = true
-                tunnel.http!.ping(now.nanoseconds)
-                schedule(token.slot)
-            }
-            wheel.set(token, at: now + settings.timeouts.tunnelPing)
-        }
-    }
-
-    /// Membership says that the node at this address is gone: do not wait for timeouts.
-    func forgetNode(_ address: SocketAddress) {
-        for slot in tunnels.liveSlots {
-            if let tunnel = tunnels[slot].pointee.tunnel, tunnel.key?.address == address { closeTunnel(slot, tunnel, .tunnelLost) }
-        }
-    }
-
     // MARK: Reports
 
     func countOpened(_ flow: UnsafeMutablePointer<Flow>) {
         guard !flow.pointee.counted else { return }
         flow.pointee.counted = true
-        statistics.flows[labels(flow), default: FlowCounters()].opened &+= 1
+        tally.add(labels(flow), opened: 1)
     }
 
-    private func countBytes(_ flow: UnsafeMutablePointer<Flow>) {
-        let key = labels(flow)
-        statistics.flows[key, default: FlowCounters()].bytesSent &+= flow.pointee.up.total &- flow.pointee.countedSent
-        statistics.flows[key, default: FlowCounters()].bytesReceived &+= flow.pointee.down.total &- flow.pointee.countedReceived
+    private func countBytes(_ flow: UnsafeMutablePointer<Flow>, closed: UInt64 = 0) {
+        tally.add(
+            labels(flow), closed: closed, sent: flow.pointee.up.total &- flow.pointee.countedSent,
+            received: flow.pointee.down.total &- flow.pointee.countedReceived)
         flow.pointee.countedSent = flow.pointee.up.total
         flow.pointee.countedReceived = flow.pointee.down.total
     }
@@ -170,6 +142,7 @@ extension Worker {
 
     func scrape() -> WorkerStatistics {
         for slot in flows.liveSlots where flows[slot].pointee.counted { countBytes(flows[slot]) }
+        statistics.flows = tally.counters
         statistics.liveFlows = flows.count
         statistics.liveTunnels = tunnels.count
         statistics.bufferedBytes = bufferedBytes

@@ -34,12 +34,24 @@ extension Worker {
             if bits & ~EpollBits.write != 0 {
                 let closing = bits & (EpollBits.readHangup | EpollBits.hangup | EpollBits.error) != 0
                 if !pump(token.slot, flow, up: fromClient, thorough: closing) { return }
+                if bits & EpollBits.error != 0, !resetAfterEnd(token.slot, flow, up: fromClient) { return }
             }
             // Room in this socket matters only to bytes that already wait for it; new ones announce themselves.
             if bits & EpollBits.write != 0, fromClient ? flow.pointee.down.holds : flow.pointee.up.holds {
                 pump(token.slot, flow, up: !fromClient, thorough: true)
             }
         }
+    }
+
+    /// A socket that had ended its side was reset: reading it can't say so any more. False when the flow is over.
+    private func resetAfterEnd(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, up: Bool) -> Bool {
+        guard up ? flow.pointee.up.ended : flow.pointee.down.ended else { return true }
+        flow.pointee.broken = true
+        flow.pointee.errno = Socket.error(up ? flow.pointee.client : flow.pointee.server)?.code ?? ECONNRESET
+        // What it sent before its end is still owed to the other side; `pump` or the timer ends the flow then.
+        guard up ? flow.pointee.up.finished : flow.pointee.down.finished else { return true }
+        finish(slot, flow, up ? .clientReset : .serverReset)
+        return false
     }
 
     /// Both directions, whatever the reason.
@@ -59,11 +71,17 @@ extension Worker {
         let result = up ? move(&flow.pointee.up, source, destination, thorough) : move(&flow.pointee.down, source, destination, thorough)
         if (up ? flow.pointee.up.total : flow.pointee.down.total) != before { flow.pointee.active = now }
         switch result {
-        case .blocked: return true
+        case .blocked:
+            if up ? flow.pointee.up.ended : flow.pointee.down.ended { setDeadline(slot, flow, settings.timeouts.halfClosed) }
+            return true
         case .more:
             requeue(slot, flow)
             return true
         case .finished:
+            if flow.pointee.broken {
+                finish(slot, flow, up ? .clientReset : .serverReset)
+                return false
+            }
             if flow.pointee.up.finished && flow.pointee.down.finished {
                 finish(slot, flow, .completed)
                 return false
@@ -74,6 +92,8 @@ extension Worker {
             finish(slot, flow, up ? .clientReset : .serverReset, errno: error)
             return false
         case .writeFailed(let error):
+            // What the dead socket had sent before is still owed to the other side: the answer of a server that did not want the whole upload.
+            _ = up ? move(&flow.pointee.down, flow.pointee.server, flow.pointee.client, true) : move(&flow.pointee.up, flow.pointee.client, flow.pointee.server, true)
             finish(slot, flow, up ? .serverReset : .clientReset, errno: error)
             return false
         case .outOfMemory:
@@ -89,7 +109,6 @@ extension Worker {
     }
 
     /// Reads and writes until one side would block, the source ends, or the budget is used up.
-    @inline(__always)
     private func move(_ half: inout Half, _ source: CInt, _ destination: CInt, _ thorough: Bool) -> Pumped {
         if half.finished { return .blocked }
         var budget = settings.limits.bytesPerTurn
@@ -148,7 +167,6 @@ extension Worker {
                 half.stashOffset += count
                 half.stashCount -= count
                 half.total &+= UInt64(count)
-                bufferedBytes -= count
             case .wouldBlock: return .blocked
             case .endOfStream: return .writeFailed(EPIPE)
             case .failed(let error): return .writeFailed(error.code)
@@ -176,34 +194,5 @@ extension Worker {
             pipes.give(pipe)
             half.pipe = nil
         }
-    }
-
-    /// Keeps bytes that the destination did not take. False at the worker's bound.
-    func hold(_ half: inout Half, _ bytes: UnsafeRawPointer, _ count: Int) -> Bool {
-        guard bufferedBytes + count <= settings.limits.bufferedBytes else { return false }
-        if half.stashOffset + half.stashCount + count > half.stashCapacity {
-            let capacity = max(half.stashCount + count, 2 * half.stashCapacity)
-            guard let larger = malloc(capacity) else { return false }
-            if let old = half.stash {
-                memcpy(larger, old + half.stashOffset, half.stashCount)
-                free(old)
-            }
-            half.stash = larger
-            half.stashOffset = 0
-            half.stashCapacity = capacity
-        }
-        memcpy(half.stash! + half.stashOffset + half.stashCount, bytes, count)
-        half.stashCount += count
-        bufferedBytes += count
-        return true
-    }
-
-    func freeStash(_ half: inout Half) {
-        bufferedBytes -= half.stashCount
-        free(half.stash)
-        half.stash = nil
-        half.stashOffset = 0
-        half.stashCount = 0
-        half.stashCapacity = 0
     }
 }

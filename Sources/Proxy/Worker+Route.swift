@@ -11,10 +11,7 @@ extension Worker {
     /// A captured connection of a local process.
     func startOutbound(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ listener: Listener) {
         guard let snapshot else { return finish(slot, flow, .notReady) }
-        guard let tuple = originalTuple(flow, listener) else { return finish(slot, flow, .noOriginalDestination) }
-        flow.pointee.source = tuple.source
-        flow.pointee.destination = tuple.destination
-        if tuple.destination == listener.address { return finish(slot, flow, .loop) }
+        guard let tuple = redirected(slot, flow, listener) else { return }
         guard let index = caller(tuple, snapshot), index < snapshot.workloads.count else { return finish(slot, flow, .unknownCaller) }
         let workload = snapshot.workloads[index]
         flow.pointee.workload = workload.name
@@ -25,9 +22,7 @@ extension Worker {
     /// Plaintext from elsewhere that was going to an endpoint of this node.
     func startInbound(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ listener: Listener) {
         guard let snapshot else { return finish(slot, flow, .notReady) }
-        guard let tuple = originalTuple(flow, listener) else { return finish(slot, flow, .noOriginalDestination) }
-        flow.pointee.source = tuple.source
-        flow.pointee.destination = tuple.destination
+        guard let tuple = redirected(slot, flow, listener) else { return }
         guard let local = snapshot.local[tuple.destination] else { return finish(slot, flow, .notLocalEndpoint) }
         flow.pointee.service = local.service
         flow.pointee.destinationIdentity = local.identity
@@ -83,23 +78,35 @@ extension Worker {
 
     /// The endpoint could not be reached: another one, if the caller has seen nothing yet.
     func retry(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ reason: FlowEnd, errno: CInt = 0) {
+        // A stream from another node is not cut but answered, with the reason: `finish` does that.
+        guard flow.pointee.direction == .outbound, flow.pointee.client >= 0, flow.pointee.phase != .relaying else {
+            return finish(slot, flow, reason, errno: errno)
+        }
         if flow.pointee.server >= 0 {
             _ = close(flow.pointee.server)
             flow.pointee.server = -1
         }
         detachStream(slot, flow)
-        guard flow.pointee.direction == .outbound, flow.pointee.client >= 0, flow.pointee.phase != .relaying else {
-            return finish(slot, flow, reason, errno: errno)
-        }
         route(slot, flow, ifNone: reason, errno: errno)
     }
 
-    /// The addresses as the caller wrote them, before the kernel's redirect.
-    private func originalTuple(_ flow: UnsafeMutablePointer<Flow>, _ listener: Listener) -> FlowTuple? {
+    /// The addresses as the caller wrote them, before the kernel's redirect. Nil when there was none, and the flow is finished.
+    ///
+    /// A connection that was not redirected was made to the proxy's own port: if it were passed through to its destination it would come here again.
+    private func redirected(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ listener: Listener) -> FlowTuple? {
         // A listener on every address does not know which one this connection came to.
         let local = listener.address.ip.isUnspecified ? Socket.localAddress(flow.pointee.client) : listener.address
-        guard let local else { return nil }
-        return (try? lookup.original(.tcp, peer: flow.pointee.source, local: local))?.original
+        guard let local, let entry = try? lookup.original(.tcp, peer: flow.pointee.source, local: local) else {
+            finish(slot, flow, .noOriginalDestination)
+            return nil
+        }
+        flow.pointee.source = entry.original.source
+        flow.pointee.destination = entry.original.destination
+        guard entry.isRedirected, entry.original.destination != local else {
+            finish(slot, flow, .loop)
+            return nil
+        }
+        return entry.original
     }
 
     /// The workload that calls, as an index into the snapshot's; nil when there is none to be found.

@@ -20,13 +20,21 @@ extension Worker {
                 if tunnel.http!.activeStreams < settings.limits.streamsPerTunnel, request(slot, flow, candidate, tunnel) { return }
             }
         }
-        guard (pool[key]?.count ?? 0) < settings.limits.tunnelsPerPeer else { return finish(slot, flow, .tunnelLimit) }
+        guard (pool[key]?.count ?? 0) < settings.limits.tunnelsPerPeer else { return retry(slot, flow, .tunnelLimit) }
         do {
-            guard let (tunnelSlot, tunnel) = try dialTunnel(key) else { return finish(slot, flow, .flowLimit) }
+            guard let (tunnelSlot, tunnel) = try dialTunnel(key) else { return retry(slot, flow, .tunnelLimit) }
             wait(slot, flow, tunnelSlot, tunnel)
         } catch {
-            retry(slot, flow, error.code == EMFILE ? .descriptorLimit : .tunnelConnectFailed, errno: error.code)
+            retry(slot, flow, error.code == EMFILE || error.code == ENFILE ? .descriptorLimit : .tunnelConnectFailed, errno: error.code)
         }
+    }
+
+    /// The peer never answered the request and bytes wait for its answer, so it is safe to ask the same endpoint once more over another tunnel: a pooled
+    /// one may break, or be refused, just when it is used. Then as after any failure.
+    func askAgain(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ key: TunnelKey?, _ reason: FlowEnd, errno: CInt = 0) {
+        guard let key, !flow.pointee.redialled else { return retry(slot, flow, reason, errno: errno) }
+        flow.pointee.redialled = true
+        openStream(slot, flow, key)
     }
 
     private func wait(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnelSlot: UInt32, _ tunnel: Tunnel) {
@@ -61,7 +69,15 @@ extension Worker {
         fields.removeAll()
         fields.add("forwarded", "for=\"\(flow.pointee.source)\"")
         let token = Token(kind: TokenKind.client, slot: slot, generation: flows.generation(slot))
-        guard case .stream(let stream) = tunnel.http!.connect(authority: flow.pointee.endpoint.description, headers: fields, token: token.raw) else { return false }
+        let stream: Int32
+        switch tunnel.http!.connect(authority: flow.pointee.endpoint.description, headers: fields, token: token.raw) {
+        case .stream(let number): stream = number
+        case .full: return false
+        case .refused:
+            // GOAWAY, or its stream numbers are used up: it stays for the streams that it has.
+            retire(tunnelSlot, tunnel)
+            return false
+        }
         flow.pointee.tunnel = tunnelSlot
         flow.pointee.stream = stream
         schedule(tunnelSlot)
@@ -82,6 +98,7 @@ extension Worker {
         guard stopAt == nil else { return refuse(tunnel, event.streamID, .agentStopping, 503, address) }
         guard let (slot, generation) = flows.allocate() else { return refuse(tunnel, event.streamID, .flowLimit, 503, address) }
         let flow = flows[slot]
+        flow.pointee.phase = .connecting
         let source = Forwarded.source(headers.string("forwarded") ?? "") ?? tunnel.peer
         flow.pointee.direction = .tunnel
         flow.pointee.security = .mutualTLS
@@ -117,8 +134,8 @@ extension Worker {
     private func refuse(_ tunnel: Tunnel, _ stream: Int32, _ reason: FlowEnd, _ status: UInt16, _ address: SocketAddress? = nil) {
         respondRefusal(tunnel, stream, reason, status)
         let nowhere = SocketAddress(.anyV4, port: 0)
-        statistics.ends[Int(reason.rawValue)] &+= 1
-        ended.append(
+        note(
+            reason,
             FlowRecord(
                 direction: .tunnel, security: .mutualTLS, end: reason, source: tunnel.peer, destination: address ?? nowhere, endpoint: address ?? nowhere,
                 sourceIdentity: tunnel.peerIdentity, destinationIdentity: tunnel.presented, workload: 0, service: 0, node: 0, bytesSent: 0, bytesReceived: 0,
@@ -144,7 +161,6 @@ extension Worker {
             handle(tunnelSlot, tunnel, events[index])
         }
         events.removeAll()
-        if tunnel.phase == .open, tunnel.http!.activeStreams == 0 { tunnel.idleSince = now }
     }
 
     @inline(__always)
@@ -152,41 +168,63 @@ extension Worker {
         let token = Token(raw: event.token)
         switch event.kind {
         case .data:
-            guard let flow = flows.get(token.slot, generation: token.generation), event.token != 0 else { return }
+            guard let flow = flow(of: event, tunnelSlot) else { return }
             deliver(token.slot, flow, tunnel, scratch + Int(event.offset), Int(event.length))
         case .headers where tunnel.role == .server: streamRequested(tunnelSlot, tunnel, event)
         case .headers:
-            guard let flow = flows.get(token.slot, generation: token.generation), event.token != 0 else { return }
+            guard let flow = flow(of: event, tunnelSlot) else { return }
             answered(token.slot, flow, events.headers(of: event).status)
         case .endStream:
-            guard let flow = flows.get(token.slot, generation: token.generation), event.token != 0 else { return }
+            guard let flow = flow(of: event, tunnelSlot) else { return }
             streamEnded(token.slot, flow)
         case .closed:
-            guard let flow = flows.get(token.slot, generation: token.generation), event.token != 0 else { return }
+            tunnel.idleSince = now
+            guard let flow = flow(of: event, tunnelSlot) else { return }
             flow.pointee.stream = -1
             flow.pointee.tunnel = Flow.none
             if flow.pointee.phase == .opening { retry(token.slot, flow, .tunnelRefused) } else { streamDone(token.slot, flow) }
         case .reset:
-            guard let flow = flows.get(token.slot, generation: token.generation), event.token != 0 else { return }
+            tunnel.idleSince = now
+            guard let flow = flow(of: event, tunnelSlot) else { return }
             flow.pointee.stream = -1
             flow.pointee.tunnel = Flow.none
-            if flow.pointee.phase == .opening {
-                retry(token.slot, flow, .tunnelRefused)
-            } else {
-                finish(token.slot, flow, (flow.pointee.direction == .tunnel) != event.isLocal ? .clientReset : .serverReset)
-            }
+            streamReset(token.slot, flow, tunnel, event)
         case .goaway:
+            // The peer takes no new streams; nothing is to be said about it.
             tunnel.draining = true
+            leavePool(tunnelSlot, tunnel)
             schedule(tunnelSlot)
         case .protocolError, .settings: schedule(tunnelSlot)
         case .trailers, .settingsAck, .pingAck: return
         }
     }
 
+    /// The flow that an event is about. None, if it has left this stream meanwhile: what comes in one batch after a refusal is not for the flow's next try.
+    @inline(__always)
+    private func flow(of event: HTTP2Event, _ tunnelSlot: UInt32) -> UnsafeMutablePointer<Flow>? {
+        let token = Token(raw: event.token)
+        guard event.token != 0, let flow = flows.get(token.slot, generation: token.generation) else { return nil }
+        return flow.pointee.stream == event.streamID && flow.pointee.tunnel == tunnelSlot ? flow : nil
+    }
+
+    private func streamReset(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnel: Tunnel, _ event: HTTP2Event) {
+        if flow.pointee.phase == .opening {
+            if event.code == HTTP2Code.refusedStream { return askAgain(slot, flow, tunnel.key, .tunnelRefused) }
+            return retry(slot, flow, .tunnelRefused)
+        }
+        if event.code == HTTP2Code.noError, !event.isLocal, flow.pointee.direction != .tunnel, flow.pointee.down.ended {
+            // A server that has answered in full and wants no more of the request (RFC 9113 section 8.1): what it sent is still owed to the caller.
+            flow.pointee.up.ended = true
+            flow.pointee.up.finished = true
+            return streamDone(slot, flow)
+        }
+        finish(slot, flow, (flow.pointee.direction == .tunnel) != event.isLocal ? .clientReset : .serverReset)
+    }
+
     /// The answer to our CONNECT.
     private func answered(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ status: UInt16) {
         guard flow.pointee.phase == .opening else { return }
-        guard status == 200 else { return retry(slot, flow, .tunnelRefused) }
+        guard (200..<300).contains(status) else { return retry(slot, flow, .tunnelRefused) }
         startRelay(slot, flow)
     }
 
@@ -197,14 +235,15 @@ extension Worker {
     private func deliver(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnel: Tunnel, _ bytes: UnsafeRawPointer, _ count: Int) {
         let upwards = flow.pointee.direction == .tunnel
         let fd = upwards ? flow.pointee.server : flow.pointee.client
+        if flow.pointee.broken { return tunnel.http!.consume(flow.pointee.stream, count) }
         flow.pointee.active = now
         var written = 0
         if (upwards ? flow.pointee.up.stashCount : flow.pointee.down.stashCount) == 0 {
             switch Socket.write(fd, bytes, count) {
             case .bytes(let count): written = count
             case .wouldBlock: break
-            case .endOfStream: return finish(slot, flow, upwards ? .serverReset : .clientReset)
-            case .failed(let error): return finish(slot, flow, upwards ? .serverReset : .clientReset, errno: error.code)
+            case .endOfStream: return socketBroke(slot, flow, EPIPE)
+            case .failed(let error): return socketBroke(slot, flow, error.code)
             }
         }
         if written > 0 {
@@ -227,16 +266,27 @@ extension Worker {
 
     /// An event of the flow's one socket.
     func onStreamSocket(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ bits: UInt32) {
-        if bits & EpollBits.error != 0 {
-            let fd = flow.pointee.direction == .tunnel ? flow.pointee.server : flow.pointee.client
-            let error = Socket.error(fd)
-            return finish(slot, flow, flow.pointee.direction == .tunnel ? .serverReset : .clientReset, errno: error?.code ?? 0)
-        }
+        if bits & EpollBits.error != 0 { return socketBroke(slot, flow, 0) }
         if bits & ~EpollBits.write != 0, let tunnel = tunnel(of: flow) {
             tunnel.http!.resume(flow.pointee.stream)
             schedule(flow.pointee.tunnel)
         }
         if bits & EpollBits.write != 0 { drainToSocket(slot, flow) }
+    }
+
+    /// The flow's socket is dead (RST). What it sent before that still goes to the peer, as it would without a proxy in between: the answer of a server
+    /// that did not want the whole upload. Then the stream is cut too.
+    private func socketBroke(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ errno: CInt) {
+        let upwards = flow.pointee.direction == .tunnel
+        if errno != 0 { flow.pointee.errno = errno }
+        guard flow.pointee.phase == .relaying, !(upwards ? flow.pointee.down.ended : flow.pointee.up.ended), let tunnel = tunnel(of: flow) else {
+            return finish(slot, flow, upwards ? .serverReset : .clientReset)
+        }
+        flow.pointee.broken = true
+        if upwards { freeStash(&flow.pointee.up) } else { freeStash(&flow.pointee.down) }
+        setDeadline(slot, flow, settings.timeouts.halfClosed)
+        tunnel.http!.resume(flow.pointee.stream)
+        schedule(flow.pointee.tunnel)
     }
 
     /// Both directions, when the relay starts or a turn was put off.
@@ -262,15 +312,17 @@ extension Worker {
                 schedule(flow.pointee.tunnel)
             }
         }
-        if case .writeFailed(let error) = result { return finish(slot, flow, upwards ? .serverReset : .clientReset, errno: error) }
+        if case .writeFailed(let error) = result { return socketBroke(slot, flow, error) }
         streamDone(slot, flow)
     }
 
     /// Passes the stream's end on to the socket once all is written, and ends the flow when both directions are over.
     private func streamDone(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
         let upwards = flow.pointee.direction == .tunnel
-        let incoming = upwards ? flow.pointee.up : flow.pointee.down
-        if incoming.ended, !incoming.finished, incoming.stashCount == 0 {
+        let (over, told, waiting) = upwards
+            ? (flow.pointee.up.ended, flow.pointee.up.finished, flow.pointee.up.stashCount)
+            : (flow.pointee.down.ended, flow.pointee.down.finished, flow.pointee.down.stashCount)
+        if over, !told, waiting == 0, !flow.pointee.broken {
             Socket.shutdownWrite(upwards ? flow.pointee.server : flow.pointee.client)
             if upwards { flow.pointee.up.finished = true } else { flow.pointee.down.finished = true }
         }
@@ -322,8 +374,10 @@ extension Worker {
             flow.pointee.active = now
             if upwards { flow.pointee.up.total &+= UInt64(count) } else { flow.pointee.down.total &+= UInt64(count) }
             return .bytes(count)
-        case .wouldBlock: return .wouldBlock
+        case .wouldBlock: return flow.pointee.broken ? .reset(HTTP2Code.cancel) : .wouldBlock
         case .endOfStream:
+            // The kernel reports a reset once; after that a dead socket reads as ended.
+            if flow.pointee.broken { return .reset(HTTP2Code.cancel) }
             if upwards {
                 flow.pointee.up.ended = true
                 flow.pointee.up.finished = true
@@ -334,7 +388,9 @@ extension Worker {
             setDeadline(token.slot, flow, settings.timeouts.halfClosed)
             return .endOfStream()
         // The `reset` event that follows ends the flow.
-        case .failed: return .reset(HTTP2Code.cancel)
+        case .failed(let error):
+            flow.pointee.errno = error.code
+            return .reset(HTTP2Code.cancel)
         }
     }
 }

@@ -42,7 +42,11 @@ extension Worker {
     // MARK: Opening
 
     func acceptTunnel(_ fd: consuming OwnedFD, _ peer: SocketAddress) {
-        guard let serverContext, let (slot, generation) = tunnels.allocate() else { return Socket.resetOnClose(fd.raw) }
+        guard let serverContext else { return refuseTunnel(fd, .notReady) }
+        guard let (slot, generation) = tunnels.allocate() else {
+            problem("tunnel_limit", "\(settings.limits.tunnels) tunnels are open in one worker: one from \(peer) was refused")
+            return refuseTunnel(fd, .tunnelLimit)
+        }
         let raw = fd.raw
         keepAlive(raw)
         let tunnel = Tunnel(role: .server, key: nil, peer: peer, socket: fd, phase: .handshaking, now: now, deadline: now + settings.timeouts.handshake)
@@ -53,9 +57,13 @@ extension Worker {
             return problem("tls_connection", "a tunnel cannot be accepted: \(error)")
         }
         tunnels[slot].pointee.tunnel = tunnel
-        let token = Token(kind: TokenKind.tunnel, slot: slot, generation: generation)
-        watch(raw, token)
-        wheel.set(token, at: tunnel.deadline)
+        guard watch(raw, Token(kind: TokenKind.tunnel, slot: slot, generation: generation)) else { return closeTunnel(slot, tunnel, .descriptorLimit) }
+        wake(slot, tunnel, at: tunnel.deadline)
+    }
+
+    private func refuseTunnel(_ fd: consuming OwnedFD, _ reason: FlowEnd) {
+        statistics.ends[Int(reason.rawValue)] &+= 1
+        Socket.resetOnClose(fd.raw)
     }
 
     /// A new tunnel for a key, or nil when there is no slot or socket.
@@ -71,9 +79,12 @@ extension Worker {
         let tunnel = Tunnel(
             role: .client, key: key, peer: key.address, socket: fd, phase: .connecting, now: now, deadline: now + settings.timeouts.connect)
         tunnels[slot].pointee.tunnel = tunnel
-        let token = Token(kind: TokenKind.tunnel, slot: slot, generation: generation)
-        watch(tunnel.fd, token)
-        wheel.set(token, at: tunnel.deadline)
+        guard watch(tunnel.fd, Token(kind: TokenKind.tunnel, slot: slot, generation: generation)) else {
+            closeTunnel(slot, tunnel, .descriptorLimit)
+            throw Errno(ENOSPC)
+        }
+        wake(slot, tunnel, at: tunnel.deadline)
+        tunnel.pooled = true
         pool[key, default: []].append(slot)
         return (slot, tunnel)
     }
@@ -87,8 +98,12 @@ extension Worker {
         case .connecting: tunnelConnected(slot, tunnel)
         case .handshaking: handshake(slot, tunnel)
         case .open:
-            if bits & EpollBits.write != 0 { tunnel.writeBlocked = false }
-            if bits & ~EpollBits.write != 0, !readTunnel(slot, tunnel) { return }
+            var reading = bits & ~EpollBits.write != 0
+            if bits & EpollBits.write != 0 {
+                tunnel.writeBlocked = false
+                if tunnel.readWantsWrite { reading = true }
+            }
+            if reading, !readTunnel(slot, tunnel) { return }
             flushTunnel(slot, tunnel)
         }
     }
@@ -128,7 +143,8 @@ extension Worker {
     }
 
     private func handshakeDone(_ slot: UInt32, _ tunnel: Tunnel) {
-        let (alpn, uris) = tunnel.proof()
+        let (alpn, uris, notAfter) = tunnel.proof()
+        tunnel.peerNotAfter = notAfter
         if tunnel.role == .server, let alpn, alpn != "h2" { return handOver(slot, tunnel, alpn) }
         guard alpn == "h2" else {
             statistics.handshakeFailures["no_alpn", default: 0] &+= 1
@@ -161,7 +177,7 @@ extension Worker {
         tunnel.heard = now
         tunnel.idleSince = now
         statistics.tunnelsOpened &+= 1
-        wheel.set(Token(kind: TokenKind.tunnel, slot: slot, generation: tunnels.generation(slot)), at: now + settings.timeouts.tunnelPing)
+        wake(slot, tunnel, at: nextLook())
         openWaiting(slot, tunnel)
         if readTunnel(slot, tunnel) { flushTunnel(slot, tunnel) }
     }
@@ -182,6 +198,7 @@ extension Worker {
 
     /// Reads, decrypts and handles frames. False when the tunnel is gone.
     private func readTunnel(_ slot: UInt32, _ tunnel: Tunnel) -> Bool {
+        tunnel.readWantsWrite = false
         for _ in 0..<Self.readsPerTurn {
             switch tunnel.tls!.read(into: UnsafeMutableRawBufferPointer(start: scratch, count: Self.scratchSize)) {
             case .bytes(let count):
@@ -196,7 +213,10 @@ extension Worker {
                     if tunnel.phase != .closed { closeTunnel(slot, tunnel, .tunnelLost) }
                     return false
                 }
-            case .wantsRead, .wantsWrite: return true
+            case .wantsRead: return true
+            case .wantsWrite:
+                tunnel.readWantsWrite = true
+                return true
             case .endOfStream:
                 closeTunnel(slot, tunnel, .tunnelLost)
                 return false
@@ -206,6 +226,7 @@ extension Worker {
                 return false
             }
         }
+        tunnels[slot].pointee.readMore = true
         schedule(slot)
         return true
     }
@@ -277,10 +298,7 @@ extension Worker {
                 return false
             }
         }
-        if !tunnel.pending.isEmpty {
-            tunnel.pending = []
-            tunnel.pendingOffset = 0
-        }
+        if !tunnel.pending.isEmpty { tunnel.clearPending() }
         return true
     }
 
@@ -293,22 +311,42 @@ extension Worker {
 
     // MARK: Closing
 
-    func drainTunnel(_ slot: UInt32, _ place: UnsafeMutablePointer<TunnelSlot>) {
-        guard let tunnel = place.pointee.tunnel else { return }
-        tunnel.draining = true
-        guard tunnel.phase == .open, tunnel.http!.activeStreams > 0 else { return closeTunnel(slot, tunnel, .agentStopping) }
-        tunnel.http!.drain()
-        schedule(slot)
+    /// The agent stops: idle tunnels close, the others when their streams have ended.
+    func drainTunnel(_ slot: UInt32, _ tunnel: Tunnel) {
+        switch tunnel.phase {
+        case .closed: return
+        // Flows that were accepted before wait for it.
+        case .connecting where tunnel.waitingHead != Flow.none, .handshaking where tunnel.waitingHead != Flow.none: return
+        case .connecting, .handshaking: closeTunnel(slot, tunnel, .agentStopping)
+        case .open where tunnel.http!.activeStreams == 0: closeInOrder(slot, tunnel, .agentStopping)
+        case .open: retire(slot, tunnel)
+        }
+    }
+
+    /// Says what is left to say, GOAWAY too, as far as the socket takes it, and ends the tunnel.
+    func closeInOrder(_ slot: UInt32, _ tunnel: Tunnel, _ reason: FlowEnd) {
+        if tunnel.phase == .open {
+            tunnel.http!.goaway(code: HTTP2Code.noError)
+            flushTunnel(slot, tunnel)
+        }
+        closeTunnel(slot, tunnel, reason)
+    }
+
+    /// From now on the tunnel gets no new streams.
+    func leavePool(_ slot: UInt32, _ tunnel: Tunnel) {
+        guard tunnel.pooled, let key = tunnel.key else { return }
+        tunnel.pooled = false
+        pool[key]?.removeAll { $0 == slot }
+        if pool[key]?.isEmpty == true { pool[key] = nil }
     }
 
     /// Ends a tunnel and what hangs on it: flows that wait try another endpoint, flows that run are cut.
-    func closeTunnel(_ slot: UInt32, _ tunnel: Tunnel, _ reason: FlowEnd, errno: CInt = 0) {
+    /// - Parameter again: flows whose request was not answered may ask the same node once more.
+    func closeTunnel(_ slot: UInt32, _ tunnel: Tunnel, _ reason: FlowEnd, errno: CInt = 0, again: Bool = true) {
         guard tunnel.phase != .closed else { return }
+        let wasOpen = tunnel.phase == .open
         tunnel.phase = .closed
-        if let key = tunnel.key {
-            pool[key]?.removeAll { $0 == slot }
-            if pool[key]?.isEmpty == true { pool[key] = nil }
-        }
+        leavePool(slot, tunnel)
         var waiting = tunnel.waitingHead
         tunnel.waitingHead = Flow.none
         tunnel.waitingTail = Flow.none
@@ -318,7 +356,7 @@ extension Worker {
         tunnel.http = nil
         tunnels[slot].pointee.tunnel = nil
         tunnels.release(slot)
-        // Waiting flows are in the list, open ones only in the slab: a tunnel's end is rare enough to look for them.
+        // From here on the slot may belong to another tunnel, made for a flow that tries again: what is looked for are streams, and a new one has none yet.
         while waiting != Flow.none {
             let flow = flows[waiting]
             let next = flow.pointee.nextWaiting
@@ -327,12 +365,20 @@ extension Worker {
             retry(waiting, flow, reason, errno: errno)
             waiting = next
         }
+        guard wasOpen else { return }
+        // Waiting flows are in the list, open ones only in the slab: a tunnel's end is rare enough to look for them.
         for flowSlot in flows.liveSlots {
             let flow = flows[flowSlot]
             guard flow.pointee.phase != .free, flow.pointee.tunnel == slot, flow.pointee.stream >= 0 else { continue }
             flow.pointee.tunnel = Flow.none
             flow.pointee.stream = -1
-            if flow.pointee.phase == .opening { retry(flowSlot, flow, reason, errno: errno) } else { finish(flowSlot, flow, reason, errno: errno) }
+            if flow.pointee.phase != .opening {
+                finish(flowSlot, flow, reason, errno: errno)
+            } else if again {
+                askAgain(flowSlot, flow, tunnel.key, reason, errno: errno)
+            } else {
+                retry(flowSlot, flow, reason, errno: errno)
+            }
         }
     }
 }

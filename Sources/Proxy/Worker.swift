@@ -26,13 +26,19 @@ final class Worker: @unchecked Sendable {
     let reports: Mailbox<WorkerReport>
     /// The last `beat` that the loop has answered.
     let beat = Atomic<UInt64>(0)
+    /// What must not be lost when the mailbox is full: only the last of each counts.
+    private let orders = Mutex(Orders())
+    private struct Orders {
+        var snapshot: Snapshot?
+        var stopAt: MonotonicTime?
+    }
 
     let epoll: Epoll
     var listeners: [Listener] = []
     var flows: Slab<Flow>
     var tunnels: Slab<TunnelSlot>
     var wheel: TimerWheel
-    var pipes = PipePool(bound: 128)
+    var pipes: PipePool
     let scratch: UnsafeMutableRawPointer
     /// Frames on their way into one TLS record.
     let output: UnsafeMutableRawPointer
@@ -56,6 +62,10 @@ final class Worker: @unchecked Sendable {
     /// Records of flows that ended in this turn.
     var ended: [FlowRecord] = []
     var statistics = WorkerStatistics()
+    var tally = FlowTally()
+    /// How often each problem was told since the second began.
+    var problems: [String: Int] = [:]
+    var problemsSince = MonotonicTime(nanoseconds: 0)
     var bufferedBytes = 0
     var acceptsPausedUntil: MonotonicTime?
     /// Given up to accept one connection and close it when descriptors run out, so that callers see an end instead of silence.
@@ -84,6 +94,7 @@ final class Worker: @unchecked Sendable {
         flows = Slab(bound: settings.limits.flows, blank: Flow())
         tunnels = Slab(bound: settings.limits.tunnels, blank: TunnelSlot())
         wheel = TimerWheel(now: now)
+        pipes = PipePool(bound: settings.limits.idlePipes, most: settings.limits.pipes)
         scratch = .allocate(byteCount: Self.scratchSize, alignment: 4096)
         output = .allocate(byteCount: 16_384, alignment: 4096)
         events = HTTP2EventBuffer()
@@ -136,15 +147,18 @@ final class Worker: @unchecked Sendable {
         let buffer = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: 256)
         defer { buffer.deallocate() }
         while true {
-            let wait = ready.isEmpty ? wheel.milliseconds : 0
+            var wait = ready.isEmpty ? wheel.milliseconds : 0
+            // No timer of the wheel may be set, and the end of the grace comes all the same.
+            if wait < 0, stopAt != nil { wait = Self.drainTick }
             let count = epoll.wait(buffer, milliseconds: wait)
             now = .now()
+            wheel.catchUp(now)
             statistics.turns &+= 1
             for index in 0..<count { dispatch(Token(raw: buffer[index].data.u64), buffer[index].events) }
             runReady()
             advanceTimers()
             if !ended.isEmpty { report() }
-            if let stopAt, now >= stopAt || (flows.count == 0 && tunnels.count == 0) { break }
+            if let stopAt, now >= stopAt || isDrained() { break }
         }
         closeEverything(.agentStopping)
         reports.post(.stopped(worker: index))
@@ -173,7 +187,9 @@ final class Worker: @unchecked Sendable {
             if token.kind == TokenKind.tunnel {
                 guard let tunnel = tunnels.get(token.slot, generation: token.generation) else { continue }
                 tunnel.pointee.queued = false
-                onTunnel(token.slot, tunnel, EpollBits.read | EpollBits.write)
+                let bits = tunnel.pointee.readMore ? EpollBits.read : 0
+                tunnel.pointee.readMore = false
+                onTunnel(token.slot, tunnel, bits)
             } else {
                 guard let flow = flows.get(token.slot, generation: token.generation) else { continue }
                 flow.pointee.queued = false
@@ -183,16 +199,36 @@ final class Worker: @unchecked Sendable {
         readyNow.removeAll(keepingCapacity: true)
     }
 
+    /// From any thread.
+    func offer(_ snapshot: Snapshot) {
+        orders.withLock { $0.snapshot = snapshot }
+        // A full mailbox will be read after this, and the orders with it.
+        mailbox.post(.orders)
+    }
+
+    /// From any thread: stop accepting, finish what is open until the deadline, then stop.
+    func stop(at deadline: MonotonicTime) {
+        orders.withLock { $0.stopAt = deadline }
+        mailbox.post(.orders)
+    }
+
     private func readMailbox() {
-        for message in mailbox.take() {
+        let messages = mailbox.take()
+        let orders = orders.withLock { orders in
+            let taken = orders
+            orders = Orders()
+            return taken
+        }
+        if let next = orders.snapshot { adopt(next) }
+        if let deadline = orders.stopAt { drain(until: deadline) }
+        for message in messages {
             switch message {
-            case .snapshot(let snapshot): adopt(snapshot)
+            case .orders: break
             case .scrape(let reply): reply(scrape())
             case .list(let limit, let reply): reply(list(limit))
             case .release: if snapshot == nil { startListening() }
             case .beat(let number): beat.store(number, ordering: .releasing)
             case .forget(let address): forgetNode(address)
-            case .drain(let deadline): drain(until: deadline)
             }
         }
     }
@@ -202,6 +238,8 @@ final class Worker: @unchecked Sendable {
         let first = snapshot == nil && !isListening
         if snapshot?.trust !== next.trust || clientContext == nil { makeContexts(next) }
         snapshot = next
+        // What services that are gone had in turn is forgotten.
+        if balancers.count > next.services.count { balancers = balancers.filter { next.services[$0.key] != nil } }
         if first { startListening() }
         if !wasReady {
             wasReady = true
@@ -209,11 +247,23 @@ final class Worker: @unchecked Sendable {
         }
     }
 
+    // MARK: Stopping
+
+    private static let drainTick: CInt = 100
+
     private func drain(until deadline: MonotonicTime) {
         guard stopAt == nil else { return }
         stopAt = deadline
-        for listener in listeners { epoll.remove(listener.fd.fd.raw) }
+        if isListening { for listener in listeners { epoll.remove(listener.fd.fd.raw) } }
         listeners.removeAll()
-        for slot in tunnels.liveSlots { drainTunnel(slot, tunnels[slot]) }
+        for slot in tunnels.liveSlots {
+            if let tunnel = tunnels[slot].pointee.tunnel { drainTunnel(slot, tunnel) }
+        }
+    }
+
+    /// No flow is left, and nothing of one that ended waits for a tunnel's socket.
+    private func isDrained() -> Bool {
+        guard flows.count == 0, ready.isEmpty else { return false }
+        return tunnels.liveSlots.allSatisfy { tunnels[$0].pointee.tunnel?.writeBlocked != true }
     }
 }

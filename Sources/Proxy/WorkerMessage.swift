@@ -4,7 +4,8 @@ import TLS
 
 /// From the control loop to a worker.
 enum WorkerMessage: Sendable {
-    case snapshot(Snapshot)
+    /// There is a new snapshot, or the order to stop: see `Worker.offer`.
+    case orders
     /// The first snapshot is late: refuse what waits.
     case release
     /// Answer with counters.
@@ -15,8 +16,6 @@ enum WorkerMessage: Sendable {
     case beat(UInt64)
     /// Close tunnels to this address: membership says that its node is gone.
     case forget(SocketAddress)
-    /// Stop accepting, finish what is open until the deadline, then stop.
-    case drain(MonotonicTime)
 }
 
 /// A one-shot answer across threads.

@@ -166,7 +166,9 @@ public final class ControlLoop: SerialExecutor, TaskExecutor, @unchecked Sendabl
                 watch.handler(Readiness(rawValue: events[index].events))
             }
         }
-        while let body = inner.timers.popDue(.now()) { body() }
+        // One time for the round: a timer that sets itself again at once waits for the next, or descriptors and jobs would starve.
+        let now = MonotonicTime.now()
+        while let body = inner.timers.popDue(now) { body() }
     }
 
     private func runJobs() {

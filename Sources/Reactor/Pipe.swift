@@ -63,16 +63,34 @@ public struct PipePool: ~Copyable {
     private var idle: [Pipe] = []
     /// The most idle pipes kept; two descriptors each.
     private let bound: Int
+    /// The most pipes lent at one time: each may hold `Pipe.capacity` bytes of kernel memory for a slow reader.
+    private let most: Int
+    /// Pipes taken and not yet given back.
+    public private(set) var lent = 0
 
-    public init(bound: Int) { self.bound = bound }
+    public init(bound: Int, most: Int = .max) {
+        self.bound = bound
+        self.most = most
+    }
 
     deinit { for pipe in idle { pipe.close() } }
 
     /// Nil when no pipe can be had; the caller copies instead.
-    public mutating func take() -> Pipe? { idle.popLast() ?? (try? Pipe.make()) }
+    public mutating func take() -> Pipe? {
+        guard lent < most, let pipe = idle.popLast() ?? (try? Pipe.make()) else { return nil }
+        lent += 1
+        return pipe
+    }
 
     /// A pipe that still holds bytes is closed, an empty one kept up to the bound.
     public mutating func give(_ pipe: Pipe) {
+        lent -= 1
         if pipe.held == 0 && idle.count < bound { idle.append(pipe) } else { pipe.close() }
+    }
+
+    /// Gives the idle pipes' descriptors back, when there are none left for connections.
+    public mutating func closeIdle() {
+        for pipe in idle { pipe.close() }
+        idle = []
     }
 }

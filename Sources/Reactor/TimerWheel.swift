@@ -25,6 +25,12 @@ public struct TimerWheel: ~Copyable {
         count += 1
     }
 
+    /// Brings a wheel without timers to the present. Call it after a wait, before the next `set`: a wheel that slept for longer than a turn would else
+    /// take a near deadline for a far one and name it too early.
+    public mutating func catchUp(_ now: MonotonicTime) {
+        if count == 0 { position = max(position, now.nanoseconds / Self.tick) }
+    }
+
     /// Appends every timer whose tick has passed to `due`.
     public mutating func advance(to now: MonotonicTime, due: inout [Token]) {
         let target = now.nanoseconds / Self.tick

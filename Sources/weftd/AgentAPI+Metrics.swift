@@ -90,7 +90,7 @@ extension AgentAPI {
         let gossip = mesh.gossip.counters
         text.family(
             "weft_gossip_refused_total", .counter, help: "Gossip messages that were refused, by reason.",
-            gossip.core.refused.map { ([("reason", "\($0.reason)")], Double($0.count)) })
+            gossip.core.refused.map { ([("reason", $0.reason.rawValue)], Double($0.count)) })
         text.single("weft_gossip_send_failures_total", .counter, help: "Gossip datagrams that could not be sent.", Double(gossip.sendFailures))
         text.single("weft_services", .gauge, help: "Services in the catalog.", Double(mesh.catalog.view.services.count))
         let endpoints = mesh.catalog.view.services.flatMap(\.endpoints)

@@ -81,22 +81,23 @@ struct CommandTests {
 
     // MARK: Failures
 
-    @Test(arguments: [
-        (["services", "nothing"], 1, "there is no service nothing.default", "`weft services` lists them"),
-        (["services", "No_Good"], 1, "is no service name", "write name or name.namespace"),
-        (["join", "--token-file", "-"], 1, "expired 2 hours ago", "make a new one"),
-        (["capture", "remove", "nothing"], 1, "unit nothing.service is not captured", "weft capture list"),
-        (["token", "delete", "t9"], 1, "there is no token t9", "weft token list"),
-        (["statsu"], 64, "no command `weft statsu`", "did you mean `weft status`?"),
-        (["status", "--soket", "x"], 64, "Unknown option '--soket'", "Did you mean '--socket'"),
-        (["connections", "--limit", "0"], 64, "--limit must be 1 to 10000", ""),
-        (["service", "register", "reviews"], 64, "Missing expected argument '--port <port>'", ""),
-        (["service", "register", "Reviews", "--port", "80"], 64, "is no service name", ""),
-        (["token", "create", "--node", "b", "--expires", "soon"], 64, "'soon' is invalid for '--expires", ""),
-        (["join", "token", "--token-file", "x"], 64, "not both", ""),
-        (["join", "--token-file", "/nonexistent"], 1, "cannot read the token from /nonexistent: No such file", ""),
-        (["capture", "ready", "a", "--timeout", "1h"], 64, "300 seconds at most", ""),
-    ] as [([String], Int32, String, String)])
+    @Test(
+        arguments: [
+            (["services", "nothing"], 1, "there is no service nothing.default", "`weft services` lists them"),
+            (["services", "No_Good"], 1, "is no service name", "write name or name.namespace"),
+            (["join", "--token-file", "-"], 1, "expired 2 hours ago", "make a new one"),
+            (["capture", "remove", "nothing"], 1, "unit nothing.service is not captured", "weft capture list"),
+            (["token", "delete", "t9"], 1, "there is no token t9", "weft token list"),
+            (["statsu"], 64, "no command `weft statsu`", "did you mean `weft status`?"),
+            (["status", "--soket", "x"], 64, "Unknown option '--soket'", "Did you mean '--socket'"),
+            (["connections", "--limit", "0"], 64, "--limit must be 1 to 10000", ""),
+            (["service", "register", "reviews"], 64, "Missing expected argument '--port <port>'", ""),
+            (["service", "register", "Reviews", "--port", "80"], 64, "is no service name", ""),
+            (["token", "create", "--node", "b", "--expires", "soon"], 64, "'soon' is invalid for '--expires", ""),
+            (["join", "token", "--token-file", "x"], 64, "not both", ""),
+            (["join", "--token-file", "/nonexistent"], 1, "cannot read the token from /nonexistent: No such file", ""),
+            (["capture", "ready", "a", "--timeout", "1h"], 64, "300 seconds at most", ""),
+        ] as [([String], Int32, String, String)])
     func `tells cause and remedy on standard error, and the kind by exit status`(
         _ arguments: [String], _ status: Int32, _ cause: String, _ remedy: String
     ) async throws {
@@ -169,7 +170,8 @@ struct CommandTests {
 
     @Test func `shows every error of a reload and fails`() async throws {
         var state = TestAgent.State()
-        state.reload = ReloadReport(changed: [], needsRestart: [], errors: ["/etc/weft/weft.yaml:3:1: unknown key \"nod\"; did you mean \"node\"?", "b:1:2: c"])
+        state.reload = ReloadReport(
+            changed: [], needsRestart: [], errors: ["/etc/weft/weft.yaml:3:1: unknown key \"nod\"; did you mean \"node\"?", "b:1:2: c"])
         let result = try await withAgent(TestAgent(state)) { weft, _ in await weft("reload") }
         #expect(result.status == 1)
         #expect(result.output == "")
@@ -206,7 +208,8 @@ struct CommandTests {
     @Test func `prints a token alone, so that it can be piped`() async throws {
         let agent = TestAgent()
         let result = try await withAgent(agent) { weft, _ in
-            await weft("token", "create", "--node", "b", "--allow", "shop/web", "--allow", "ns/a/sa/*", "--expires", "2h", "--address", "192.0.2.1:15008")
+            await weft(
+                "token", "create", "--node", "b", "--allow", "shop/web", "--allow", "ns/a/sa/*", "--expires", "2h", "--address", "192.0.2.1:15008")
         }
         #expect(result.output == "weft-join-1.secret\n")
         #expect(

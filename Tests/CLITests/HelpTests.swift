@@ -63,7 +63,8 @@ struct HelpTests {
         try #require((await Program.run(["python3", "-c", "import json"])).status == 0, "needs python3")
         let made = await Program.run(["python3", "\(Self.root)/packaging/man/generate.py", WeftProgram.path])
         #expect(made.status == 0, "\(made.error)")
-        #expect(made.output == contents("\(Self.root)/packaging/man/weft.1"), "run packaging/man/generate.py .build/debug/weft > packaging/man/weft.1")
+        #expect(
+            made.output == contents("\(Self.root)/packaging/man/weft.1"), "run packaging/man/generate.py .build/debug/weft > packaging/man/weft.1")
     }
 
     @Test(arguments: ["weft.1", "weftd.8"]) func `has manual pages without an error`(_ page: String) async throws {

@@ -27,17 +27,19 @@ struct PartsTests {
         #expect(failure?.remedy.contains(hint) == true, "\(failure?.remedy ?? "")")
     }
 
-    @Test(arguments: [
-        (0, "0s"), (59, "59s"), (60, "1m"), (3_725, "1h 2m"), (86_400, "1d"), (90_061, "1d 1h"), (-120, "2m"), (.min, "106751991167300d 15h"),
-    ] as [(Int64, String)])
+    @Test(
+        arguments: [
+            (0, "0s"), (59, "59s"), (60, "1m"), (3_725, "1h 2m"), (86_400, "1d"), (90_061, "1d 1h"), (-120, "2m"), (.min, "106751991167300d 15h"),
+        ] as [(Int64, String)])
     func `write time spans with their two largest units`(_ seconds: Int64, _ text: String) { #expect(Text.span(seconds: seconds) == text) }
 
     @Test(arguments: [(5, "5ms"), (999, "999ms"), (1_250, "1.2s"), (61_000, "1m 1s")] as [(Int64, String)])
     func `write short times`(_ milliseconds: Int64, _ text: String) { #expect(Text.span(milliseconds: milliseconds) == text) }
 
-    @Test(arguments: [
-        (0, "0B"), (1023, "1023B"), (1024, "1.0KiB"), (1536, "1.5KiB"), (5_242_880, "5.0MiB"), (.max, "16383.9PiB"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "0B"), (1023, "1023B"), (1024, "1.0KiB"), (1536, "1.5KiB"), (5_242_880, "5.0MiB"), (.max, "16383.9PiB"),
+        ] as [(UInt64, String)])
     func `write sizes`(_ count: UInt64, _ text: String) { #expect(Text.bytes(count) == text) }
 
     @Test func `never let another node's name steer the terminal`() {
@@ -51,12 +53,14 @@ struct PartsTests {
         #expect(table.text == "A           NUMBER  C\nlong text        7\nx          1234567  y\n")
     }
 
-    @Test(arguments: [
-        ("reviews", nil, .unit, "reviews.service"), ("reviews.service", nil, .unit, "reviews.service"), ("worker@*.service", nil, .unit, "worker@*.service"),
-        ("shop.slice", nil, .slice, "shop.slice"), ("/shop.slice/web.service", nil, .cgroup, "/shop.slice/web.service"),
-        ("shop.slice/web", nil, .cgroup, "/shop.slice/web"), ("shop", .slice, .slice, "shop.slice"), ("a.slice", .unit, .unit, "a.slice"),
-        ("x", .cgroup, .cgroup, "/x"),
-    ] as [(String, CaptureKind?, CaptureKind, String)])
+    @Test(
+        arguments: [
+            ("reviews", nil, .unit, "reviews.service"), ("reviews.service", nil, .unit, "reviews.service"),
+            ("worker@*.service", nil, .unit, "worker@*.service"),
+            ("shop.slice", nil, .slice, "shop.slice"), ("/shop.slice/web.service", nil, .cgroup, "/shop.slice/web.service"),
+            ("shop.slice/web", nil, .cgroup, "/shop.slice/web"), ("shop", .slice, .slice, "shop.slice"), ("a.slice", .unit, .unit, "a.slice"),
+            ("x", .cgroup, .cgroup, "/x"),
+        ] as [(String, CaptureKind?, CaptureKind, String)])
     func `tell units, slices and cgroups apart`(_ word: String, _ given: CaptureKind?, _ kind: CaptureKind, _ selector: String) {
         let target = CaptureTarget(word, kind: given)
         #expect(target.kind == kind)

@@ -151,7 +151,8 @@ import Testing
     }
 
     @Test func withoutACertificateChangesWaitAndAreSaidOnce() throws {
-        var core = CatalogCore(node: "a", trustDomain: "shop.example", generation: 1, limits: CatalogLimits(), authority: Fake.authority("a", canSign: false))
+        var core = CatalogCore(
+            node: "a", trustDomain: "shop.example", generation: 1, limits: CatalogLimits(), authority: Fake.authority("a", canSign: false))
         try core.putEndpoint("reviews.default", "192.0.2.1:80")
         core.commit(.at(0))
         core.tick(.at(1))

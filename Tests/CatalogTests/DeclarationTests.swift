@@ -29,7 +29,9 @@ import Testing
 
     @Test func anUnknownWorkloadIsNamedWithThoseThatAreKnown() {
         let declaration = ServiceDeclaration(service: ServiceName("reviews.shop")!, port: 80, workload: "wbe")
-        let error = #expect(throws: MeshError.self) { try LocalInstance(declaration, workloads: workloads, address: here, trustDomain: "shop.example") }
+        let error = #expect(throws: MeshError.self) {
+            try LocalInstance(declaration, workloads: workloads, address: here, trustDomain: "shop.example")
+        }
         #expect(error?.code == "service_workload" && error?.remedy.contains("web") == true)
     }
 }

@@ -53,7 +53,9 @@ import Testing
     @Test func aNewAddressIsTriedAtOnce() {
         var plan = DialPlan(node: "a")
         plan.setNodes(["b": b], .at(0))
-        for second in 0..<5 { for dial in plan.due(.at(Double(second) * 40)) { plan.finished(dial, reached: nil, .at(Double(second) * 40), random: 1) } }
+        for second in 0..<5 {
+            for dial in plan.due(.at(Double(second) * 40)) { plan.finished(dial, reached: nil, .at(Double(second) * 40), random: 1) }
+        }
         plan.setNodes(["b": seed], .at(161))
         #expect(plan.due(.at(161)) == [.init(target: .node("b"), address: seed)])
     }
@@ -86,12 +88,16 @@ import Testing
 
     @Test func onlySoManyDialsAreUnderWay() {
         var plan = DialPlan(node: "a")
-        plan.setNodes(Dictionary(uniqueKeysWithValues: (0..<100).map { ("n\($0)", SocketAddress(IPAddress(v4: 0xc000_0200 + UInt32($0)), port: 1)) }), .at(0))
+        plan.setNodes(
+            Dictionary(uniqueKeysWithValues: (0..<100).map { ("n\($0)", SocketAddress(IPAddress(v4: 0xc000_0200 + UInt32($0)), port: 1)) }), .at(0))
         #expect(plan.due(.at(0)).count == DialPlan.simultaneous)
         #expect(plan.due(.at(0)).isEmpty)
     }
 
-    @Test(arguments: [("a", "b", false, true, true), ("a", "b", true, false, false), ("b", "a", true, false, true), ("b", "a", false, true, false), ("a", "b", true, true, true)])
+    @Test(arguments: [
+        ("a", "b", false, true, true), ("a", "b", true, false, false), ("b", "a", true, false, true), ("b", "a", false, true, false),
+        ("a", "b", true, true, true),
+    ])
     func bothEndsKeepTheSameOfTwoStreams(_ node: String, _ peer: String, _ oldHere: Bool, _ newHere: Bool, _ keepsNew: Bool) {
         #expect(StreamChoice.keepsNew(node: node, peer: peer, oldDialledHere: oldHere, newDialledHere: newHere) == keepsNew)
         // The other end sees who dialled the other way round.

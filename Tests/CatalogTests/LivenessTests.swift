@@ -79,7 +79,9 @@ import Testing
         #expect(saved.map(\.origin) == ["a"])
         var restarted = CatalogCore.test("b", generation: 2)
         restarted.restore(saved, .at(0))
-        #expect(restarted.view().services[0].endpoints[0] == .init(endpoint: pair.b.index.endpoint("a", "reviews.default/192.0.2.1:80")!, reachable: true, stale: true))
+        #expect(
+            restarted.view().services[0].endpoints[0]
+                == .init(endpoint: pair.b.index.endpoint("a", "reviews.default/192.0.2.1:80")!, reachable: true, stale: true))
         // That others have the same proves nothing: they may have it from their disks.
         restarted.connected("c", .at(1))
         restarted.received(.digest(["a": Position(generation: 1, version: 2)], complete: true), from: "c", .at(1))

@@ -112,7 +112,9 @@ import Testing
         pair.connect()
         #expect(pair.b.view().services.map(\.service.name.description) == ["ratings.default"])
         #expect(pair.b.counters.refused["invalid_record"] == 1)
-        let named = pair.b.events.contains { if case .refused(.invalidRecord(.endpoint("reviews.default/127.0.0.1:80"), _), origin: "a", peer: "a") = $0 { true } else { false } }
+        let named = pair.b.events.contains {
+            if case .refused(.invalidRecord(.endpoint("reviews.default/127.0.0.1:80"), _), origin: "a", peer: "a") = $0 { true } else { false }
+        }
         #expect(named)
         #expect(pair.b.positions["a"] == pair.a.positions["a"], "it is not asked for again")
     }

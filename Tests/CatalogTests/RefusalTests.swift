@@ -6,7 +6,9 @@ import Testing
 
 @Suite struct RefusalTests {
     /// What origin `a` signed: one endpoint.
-    private func honest(_ change: (inout CatalogCore) throws -> Void = { try $0.putEndpoint("reviews.default", "192.0.2.1:80") }) rethrows -> OriginDelta {
+    private func honest(_ change: (inout CatalogCore) throws -> Void = { try $0.putEndpoint("reviews.default", "192.0.2.1:80") }) rethrows
+        -> OriginDelta
+    {
         var origin = CatalogCore.test("a")
         try change(&origin)
         origin.commit(.at(0))
@@ -21,44 +23,70 @@ import Testing
 
     /// Ways to tamper with what another node signed, and the reason that they are refused for.
     static let forgeries: [(String, String, @Sendable (inout OriginDelta) -> Void)] = [
-        ("a changed record", "incomplete", { delta in
-            let key = delta.records[0].key
-            let payload = CatalogCore.endpointPayload("reviews.default", "198.51.100.66:80")
-            let digest = Fake.authority("m").digest(key: key, version: delta.records[0].version, payload: payload)
-            delta.records[0] = Record(key: key, version: delta.records[0].version, payload: payload, digest: digest)
-        }),
-        ("an added record", "incomplete", { delta in
-            let key = RecordKey.endpoint("evil.default/198.51.100.66:80")
-            let payload = CatalogCore.endpointPayload("evil.default", "198.51.100.66:80")
-            delta.records.append(Record(key: key, version: 1, payload: payload, digest: Fake.authority("m").digest(key: key, version: 1, payload: payload)))
-        }),
+        (
+            "a changed record", "incomplete",
+            { delta in
+                let key = delta.records[0].key
+                let payload = CatalogCore.endpointPayload("reviews.default", "198.51.100.66:80")
+                let digest = Fake.authority("m").digest(key: key, version: delta.records[0].version, payload: payload)
+                delta.records[0] = Record(key: key, version: delta.records[0].version, payload: payload, digest: digest)
+            }
+        ),
+        (
+            "an added record", "incomplete",
+            { delta in
+                let key = RecordKey.endpoint("evil.default/198.51.100.66:80")
+                let payload = CatalogCore.endpointPayload("evil.default", "198.51.100.66:80")
+                delta.records.append(
+                    Record(key: key, version: 1, payload: payload, digest: Fake.authority("m").digest(key: key, version: 1, payload: payload)))
+            }
+        ),
         ("a record left out", "incomplete", { $0.records.removeLast() }),
         ("a deletion made up", "incomplete", { $0.tombstones.append(Tombstone(key: $0.records[0].key, version: $0.position.version)) }),
-        ("a version raised", "bad_signature", { delta in
-            delta.head = SignedHead(
-                origin: "a", position: Position(generation: 1, version: 1 << 40), root: delta.head.root, chain: delta.head.chain, signature: delta.head.signature)
-        }),
-        ("signed by the peer itself", "not_signer", { delta in
-            let (chain, signature) = Fake.authority("m").sign(SignedHead.signedBytes(origin: "a", position: delta.position, root: delta.head.root))!
-            delta.head = SignedHead(origin: "a", position: delta.position, root: delta.head.root, chain: chain, signature: signature)
-        }),
-        ("no certificate", "bad_signature", { delta in
-            delta.head = SignedHead(origin: "a", position: delta.position, root: delta.head.root, chain: [], signature: delta.head.signature)
-        }),
-        ("a name that is no node name", "bad_origin", { delta in
-            delta.head = SignedHead(origin: "../etc", position: delta.position, root: delta.head.root, chain: [], signature: [])
-        }),
-        ("generation 0", "bad_version", { delta in
-            let position = Position(generation: 0, version: 1)
-            let (chain, signature) = Fake.authority("a").sign(SignedHead.signedBytes(origin: "a", position: position, root: delta.head.root))!
-            delta.head = SignedHead(origin: "a", position: position, root: delta.head.root, chain: chain, signature: signature)
-        }),
+        (
+            "a version raised", "bad_signature",
+            { delta in
+                delta.head = SignedHead(
+                    origin: "a", position: Position(generation: 1, version: 1 << 40), root: delta.head.root, chain: delta.head.chain,
+                    signature: delta.head.signature)
+            }
+        ),
+        (
+            "signed by the peer itself", "not_signer",
+            { delta in
+                let (chain, signature) = Fake.authority("m").sign(
+                    SignedHead.signedBytes(origin: "a", position: delta.position, root: delta.head.root))!
+                delta.head = SignedHead(origin: "a", position: delta.position, root: delta.head.root, chain: chain, signature: signature)
+            }
+        ),
+        (
+            "no certificate", "bad_signature",
+            { delta in
+                delta.head = SignedHead(origin: "a", position: delta.position, root: delta.head.root, chain: [], signature: delta.head.signature)
+            }
+        ),
+        (
+            "a name that is no node name", "bad_origin",
+            { delta in
+                delta.head = SignedHead(origin: "../etc", position: delta.position, root: delta.head.root, chain: [], signature: [])
+            }
+        ),
+        (
+            "generation 0", "bad_version",
+            { delta in
+                let position = Position(generation: 0, version: 1)
+                let (chain, signature) = Fake.authority("a").sign(SignedHead.signedBytes(origin: "a", position: position, root: delta.head.root))!
+                delta.head = SignedHead(origin: "a", position: position, root: delta.head.root, chain: chain, signature: signature)
+            }
+        ),
     ]
 
     @Test(arguments: forgeries.indices)
     func nobodyCanChangeWhatAnotherNodeSigned(_ index: Int) throws {
         let (name, code, forge) = Self.forgeries[index]
-        var delta = try honest { try $0.putEndpoint("reviews.default", "192.0.2.1:80"); try $0.putEndpoint("ratings.default", "192.0.2.1:81") }
+        var delta = try honest {
+            try $0.putEndpoint("reviews.default", "192.0.2.1:80"); try $0.putEndpoint("ratings.default", "192.0.2.1:81")
+        }
         forge(&delta)
         var core = receiver()
         core.received(.delta([delta]), from: "m", .at(1))
@@ -75,7 +103,9 @@ import Testing
         // The peer claims to know far more of a than a ever said.
         core.received(.digest(["a": Position(generation: 1, version: 1 << 40)], complete: false), from: "m", .at(0))
         var forged = try honest()
-        forged.head = SignedHead(origin: "a", position: Position(generation: 1, version: 1 << 40), root: forged.head.root, chain: forged.head.chain, signature: forged.head.signature)
+        forged.head = SignedHead(
+            origin: "a", position: Position(generation: 1, version: 1 << 40), root: forged.head.root, chain: forged.head.chain,
+            signature: forged.head.signature)
         core.received(.delta([forged]), from: "m", .at(0))
         core.received(.delta([try honest()]), from: "n", .at(0.1))
         #expect(core.view().services.count == 1)

@@ -45,7 +45,8 @@ struct TestMesh: Sendable {
         let stored = StoredIdentity(
             mesh: MeshRecord(trustDomain: Self.trustDomain, node: name, authority: "ca", authorityAddresses: [], seeds: [], allow: []),
             node: KeyPair(key: key, certificate: certificate.der),
-            bundle: try TrustBundle(trustDomain: Self.trustDomain, rootsDER: [authority.rootDER], path: "test"), gossipKeys: [[UInt8](repeating: 7, count: 32)])
+            bundle: try TrustBundle(trustDomain: Self.trustDomain, rootsDER: [authority.rootDER], path: "test"),
+            gossipKeys: [[UInt8](repeating: 7, count: 32)])
         return try CredentialSet(stored, previous: nil, at: .now())
     }
 }
@@ -70,7 +71,8 @@ final class TestAgent {
         listener = try Socket.tcpListener(SocketAddress(.loopbackV4, port: 0))
         address = try #require(Socket.localAddress(listener.raw))
         var configuration = CatalogConfiguration(
-            info: NodeInfo(name: name, tunnel: address, version: "test"), trustDomain: TestMesh.trustDomain, directory: "\(scratch.path)/catalog", mark: 0)
+            info: NodeInfo(name: name, tunnel: address, version: "test"), trustDomain: TestMesh.trustDomain, directory: "\(scratch.path)/catalog",
+            mark: 0)
         configuration.limits.allowLoopback = true
         configuration.exchange = .milliseconds(500)
         configuration.save = .milliseconds(50)
@@ -102,7 +104,9 @@ final class TestAgent {
         guard case .accepted(let socket, _) = Socket.accept(listener.raw) else { return }
         accepted += 1
         let credential = credentials.node
-        let context = TLSContext.server(trust: credentials.trust, alpn: [IdentityProtocol.plane]) { _ in .accept(credential, peerCertificate: .required) }
+        let context = TLSContext.server(trust: credentials.trust, alpn: [IdentityProtocol.plane]) { _ in
+            .accept(credential, peerCertificate: .required)
+        }
         guard let connection = try? TLSConnection(server: context, fd: socket) else { return }
         shake(Box(connection), context)
     }
@@ -121,7 +125,9 @@ final class TestAgent {
         }
     }
 
-    func instance(_ service: String, port: UInt16 = 80, at address: String, version: String = "", check: EndpointCheck = EndpointCheck(kind: .none)) -> LocalInstance {
+    func instance(_ service: String, port: UInt16 = 80, at address: String, version: String = "", check: EndpointCheck = EndpointCheck(kind: .none))
+        -> LocalInstance
+    {
         let name = ServiceName(service)!
         return LocalInstance(
             service: name, port: port, address: SocketAddress(address)!,

@@ -91,6 +91,23 @@ import Testing
         await third.stop()
     }
 
+    @Test @Control func whatIsSaidBeforeTheStartCounts() async throws {
+        let scratch = (ScratchDirectory(), ScratchDirectory())
+        let a = try TestAgent("a", mesh, scratch.0)
+        let b = try TestAgent("b", mesh, scratch.1)
+        try b.catalog.declare([b.instance("ratings.default", at: "127.0.0.1:9002")])
+        b.catalog.setSeeds([a.address])
+        a.catalog.liveness("b", .dead)
+        try await a.start()
+        try await b.start(seeds: [a.address])
+        await until("a has b's records") { !a.sees("ratings.default").isEmpty }
+        #expect(a.sees("ratings.default").map(\.reachable) == [false])
+        a.catalog.liveness("b", .alive)
+        await until("it is alive") { a.sees("ratings.default").map(\.reachable) == [true] }
+        await a.stop()
+        await b.stop()
+    }
+
     @Test @Control func badDeclarationsAreRefusedWithTheirReason() async throws {
         let scratch = ScratchDirectory()
         let a = try TestAgent("a", mesh, scratch)
@@ -215,7 +232,8 @@ import Testing
             a.address, serverName: nil, alpn: [IdentityProtocol.plane], credential: mallory.node, trust: mallory.trust, mark: 0)
         stream.start()
         for message in [
-            CatalogMessage.hello(node: "m", versions: 1...1, life: 1), .delta([OriginDelta(from: nil, head: head, records: [record], tombstones: [])]),
+            CatalogMessage.hello(node: "m", versions: 1...1, life: 1),
+            .delta([OriginDelta(from: nil, head: head, records: [record], tombstones: [])]),
         ] {
             let (type, payload) = CatalogWire.encode(message)
             try stream.send(Frame(FrameType(rawValue: type.rawValue), payload))

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Catalog
 
-/// Several cores in virtual time, with messages that are late, lost and out of order, streams that break, and nodes that restart with and without state.
+/// Several cores in virtual time: messages are late, lost and out of order, streams break, and nodes restart with and without their state.
 struct Simulation {
     struct Flight {
         var at: MonotonicTime

@@ -35,9 +35,12 @@ import Testing
         _ = try await store.open(now: .now())
         #expect(try await store.registered().isEmpty)
         let instance = LocalInstance(
-            service: ServiceName("reviews.shop")!, port: 80, address: SocketAddress("[2001:db8::7]:9080")!, identity: SPIFFEID("spiffe://shop.example/ns/shop/sa/r")!,
+            service: ServiceName("reviews.shop")!, port: 80, address: SocketAddress("[2001:db8::7]:9080")!,
+            identity: SPIFFEID("spiffe://shop.example/ns/shop/sa/r")!,
             version: "v1", weight: 7, labels: ["tier": "gold"], locality: Locality(region: "eu", zone: "1"),
-            check: EndpointCheck(kind: .tcp, port: 9081, interval: .milliseconds(2_500), jitter: 0.25, timeout: .milliseconds(300), healthyAfter: 2, unhealthyAfter: 5))
+            check: EndpointCheck(
+                kind: .tcp, port: 9081, interval: .milliseconds(2_500), jitter: 0.25, timeout: .milliseconds(300), healthyAfter: 2, unhealthyAfter: 5)
+        )
         try await store.save(registered: [instance])
         #expect(try await store.registered() == [instance])
     }

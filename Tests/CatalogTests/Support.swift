@@ -57,7 +57,8 @@ extension CatalogCore {
         let identity = SPIFFEID(trustDomain: "shop.example", namespace: name.namespace, account: name.name)!
         return JSON.encode(
             EndpointPayload(
-                Endpoint(service: name, address: SocketAddress(address)!, identity: identity, node: "?", version: version, health: health), port: port))
+                Endpoint(service: name, address: SocketAddress(address)!, identity: identity, node: "?", version: version, health: health), port: port
+            ))
     }
 }
 

@@ -44,7 +44,8 @@ package enum Samples {
         selector: "unit reviews.service", cgroups: ["/system.slice/reviews.service"], services: ["reviews.default"], certificate: "valid")
 
     package static let capture = CaptureEntry(
-        kind: .unit, selector: "reviews.service", workload: "reviews", namespace: "default", account: "reviews", origin: .configuration, state: .captured,
+        kind: .unit, selector: "reviews.service", workload: "reviews", namespace: "default", account: "reviews", origin: .configuration,
+        state: .captured,
         cgroups: ["/system.slice/reviews.service"])
 
     package static let connections = [
@@ -56,7 +57,8 @@ package enum Samples {
         Connection(
             direction: "outbound", end: "connect_refused", hint: "the application did not accept the connection; is it listening?",
             source: "192.0.2.1:41002", sourceIdentity: "spiffe://shop.example/ns/default/sa/productpage", workload: "productpage",
-            destination: "240.240.17.5:9080", endpoint: "", destinationIdentity: "", service: "ratings.default", node: "", security: "none", bytesSent: 0,
+            destination: "240.240.17.5:9080", endpoint: "", destinationIdentity: "", service: "ratings.default", node: "", security: "none",
+            bytesSent: 0,
             bytesReceived: 0, durationMilliseconds: 3, attempts: 2),
     ]
 

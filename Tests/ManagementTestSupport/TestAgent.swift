@@ -45,7 +45,8 @@ package final class TestAgent: AgentControl {
         }
         if let was {
             throw APIError(
-                .conflict, code: "already_initialised", "this node is in mesh \(was) already", remedy: "run `weft leave` first", source: "configuration")
+                .conflict, code: "already_initialised", "this node is in mesh \(was) already", remedy: "run `weft leave` first",
+                source: "configuration")
         }
         return InitReport(
             trustDomain: request.trustDomain, node: "a", identity: "spiffe://\(request.trustDomain)/node/a",
@@ -57,11 +58,13 @@ package final class TestAgent: AgentControl {
             $0.lastToken = request
             $0.tokens.append(
                 TokenEntry(
-                    id: "t1", node: request.node, allow: request.allow, replace: request.replace, state: .unused, expiresAt: "2026-01-01T00:00:00.000Z",
+                    id: "t1", node: request.node, allow: request.allow, replace: request.replace, state: .unused,
+                    expiresAt: "2026-01-01T00:00:00.000Z",
                     expiresInSeconds: request.expiresSeconds))
         }
         return TokenReport(
-            id: "t1", token: "weft-join-1.secret", node: request.node, expiresAt: "2026-01-01T00:00:00.000Z", expiresInSeconds: request.expiresSeconds)
+            id: "t1", token: "weft-join-1.secret", node: request.node, expiresAt: "2026-01-01T00:00:00.000Z", expiresInSeconds: request.expiresSeconds
+        )
     }
     package func tokens() async throws(APIError) -> TokenList { TokenList(tokens: read(\.tokens)) }
     package func deleteToken(id: String) async throws(APIError) -> TokenEntry {
@@ -74,7 +77,8 @@ package final class TestAgent: AgentControl {
     package func join(_ request: JoinRequest) async throws(APIError) -> JoinReport {
         state.withLock { $0.lastJoin = request }
         if request.token == "expired" {
-            throw APIError(.conflict, code: "token_expired", "the join token for node b expired 2 hours ago", remedy: "make a new one", source: "policy")
+            throw APIError(
+                .conflict, code: "token_expired", "the join token for node b expired 2 hours ago", remedy: "make a new one", source: "policy")
         }
         return JoinReport(trustDomain: "shop.example", node: "b", identity: "spiffe://shop.example/node/b", authority: "a")
     }
@@ -152,7 +156,10 @@ package final class TestAgent: AgentControl {
         guard kind == .unit, !unit.contains("*") else { return nil }
         return CaptureReport.DropIn(
             unit: unit, fileName: "50-weft.conf",
-            text: "# Written by \"weft capture add \(unit)\"; \"weft capture remove \(unit)\" takes it away.\n[Service]\nExecStartPre=+/usr/bin/weft capture ready %n\n")
+            text:
+                "# Written by \"weft capture add \(unit)\"; \"weft capture remove \(unit)\" takes it away.\n[Service]\n"
+                + "ExecStartPre=+/usr/bin/weft capture ready %n\n"
+        )
     }
 
     package func connections(_ request: ConnectionsRequest) async throws(APIError) -> ConnectionList {

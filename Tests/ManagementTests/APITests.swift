@@ -96,7 +96,8 @@ struct RequestBodyTests {
     }
 
     @Test(arguments: [
-        ("{}", #""trustDomain" is missing"#), ("[]", "not a JSON object"), ("{", "not valid JSON"), (#"{"trustDomain":5}"#, #""trustDomain" is not a text"#),
+        ("{}", #""trustDomain" is missing"#), ("[]", "not a JSON object"), ("{", "not valid JSON"),
+        (#"{"trustDomain":5}"#, #""trustDomain" is not a text"#),
         (#"{"trustDomain":null}"#, #""trustDomain" is null"#), ("nonsense", "not valid JSON"), ("\u{0}", "not valid JSON"),
     ])
     func `that is wrong is refused with the field's name`(_ text: String, _ words: String) throws {

@@ -16,12 +16,13 @@ struct AccessPolicyTests {
         }
     }
 
-    @Test(arguments: [
-        // uid, gid, groups, may read, may change
-        (0, 0, [], true, true), (900, 900, [], true, true), (1000, 100, [], true, false), (1000, 1000, [100], true, false),
-        (1000, 1000, [7, 8, 200], true, true), (1000, 200, [], true, true), (1000, 1000, [], false, false), (1000, 1000, [7, 8], false, false),
-        (1000, 0, [0], false, false),
-    ] as [(UInt32, UInt32, [UInt32], Bool, Bool)])
+    @Test(
+        arguments: [
+            // uid, gid, groups, may read, may change
+            (0, 0, [], true, true), (900, 900, [], true, true), (1000, 100, [], true, false), (1000, 1000, [100], true, false),
+            (1000, 1000, [7, 8, 200], true, true), (1000, 200, [], true, true), (1000, 1000, [], false, false), (1000, 1000, [7, 8], false, false),
+            (1000, 0, [0], false, false),
+        ] as [(UInt32, UInt32, [UInt32], Bool, Bool)])
     func `follows the user and its groups`(_ uid: UInt32, _ gid: UInt32, _ groups: [UInt32], _ read: Bool, _ change: Bool) {
         let peer = PeerCredentials(pid: 1, uid: uid, gid: gid, groups: groups)
         #expect((refusal(peer, .read) == nil) == read)

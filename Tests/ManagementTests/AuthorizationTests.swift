@@ -22,12 +22,14 @@ struct AuthorizationTests {
         }
     }
 
-    @Test(arguments: [
-        ("with no group", 65_534, 65_534, [], 403, 403), ("with other groups", 65_534, 65_534, [1, 2, 60], 403, 403),
-        ("in the readers' group", 65_534, 65_534, [100], 200, 403), ("whose first group is the readers'", 65_534, 100, [], 200, 403),
-        ("in the administrators' group", 65_534, 65_534, [100, 50], 200, 200), ("with the administrators' group alone", 65_534, 65_534, [50], 200, 200),
-        ("root without groups", 0, 0, [], 200, 200),
-    ] as [(String, UInt32, UInt32, [UInt32], Int, Int)])
+    @Test(
+        arguments: [
+            ("with no group", 65_534, 65_534, [], 403, 403), ("with other groups", 65_534, 65_534, [1, 2, 60], 403, 403),
+            ("in the readers' group", 65_534, 65_534, [100], 200, 403), ("whose first group is the readers'", 65_534, 100, [], 200, 403),
+            ("in the administrators' group", 65_534, 65_534, [100, 50], 200, 200),
+            ("with the administrators' group alone", 65_534, 65_534, [50], 200, 200),
+            ("root without groups", 0, 0, [], 200, 200),
+        ] as [(String, UInt32, UInt32, [UInt32], Int, Int)])
     func `is decided for each request by the kernel's word on user and groups`(
         _ name: String, _ uid: UInt32, _ gid: UInt32, _ groups: [UInt32], _ read: Int, _ change: Int
     ) async throws {

@@ -22,7 +22,10 @@ struct Curl: Sendable {
         static let nobody = User(uid: 65_534, gid: 65_534, groups: [])
 
         var prefix: [String] {
-            ["setpriv", "--reuid=\(uid)", "--regid=\(gid)", groups.isEmpty ? "--clear-groups" : "--groups=\(groups.map(String.init).joined(separator: ","))"]
+            [
+                "setpriv", "--reuid=\(uid)", "--regid=\(gid)",
+                groups.isEmpty ? "--clear-groups" : "--groups=\(groups.map(String.init).joined(separator: ","))",
+            ]
         }
     }
 
@@ -72,7 +75,8 @@ struct SampleCall: Sendable, CustomTestStringConvertible {
         var state = TestAgent.State()
         state.tokens = [
             TokenEntry(
-                id: "t0", node: "b", allow: ["ns/default/sa/*"], replace: false, state: .unused, expiresAt: "2026-01-01T00:00:00.000Z", expiresInSeconds: 60)
+                id: "t0", node: "b", allow: ["ns/default/sa/*"], replace: false, state: .unused, expiresAt: "2026-01-01T00:00:00.000Z",
+                expiresInSeconds: 60)
         ]
         return TestAgent(state)
     }

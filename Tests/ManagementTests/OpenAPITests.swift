@@ -21,10 +21,12 @@ struct OpenAPITests {
             for call in calls {
                 let reply = await curl.send(call.route.method.rawValue, call.target, body: call.body)
                 let isText = call.route == .getMetrics
+                let type = isText ? "text/plain" : "application/json"
                 let answer = isText ? "\"\"" : reply.body
                 let request = call.body.map { ",\"request\":\($0)" } ?? ""
                 exchanges.append(
-                    #"{"id":"\#(call.route.rawValue)","status":\#(reply.status),"type":"\#(isText ? "text/plain" : "application/json")","answer":\#(answer)\#(request)}"#)
+                    #"{"id":"\#(call.route.rawValue)","status":\#(reply.status),"type":"\#(type)","answer":\#(answer)\#(request)}"#
+                )
             }
             for (route, target) in [(Route.getService, "/v1/services/nothing"), (.listConnections, "/v1/connections?limit=x")] {
                 let reply = await curl.send(route.method.rawValue, target)
@@ -37,15 +39,18 @@ struct OpenAPITests {
         }
         func fields<R: APIRequest>(_ type: R.Type) -> String { "\"\(type)\":\(list(R.CodingKeys.allCases.map(\.stringValue)))" }
         let requests = [
-            fields(InitRequest.self), fields(TokenRequest.self), fields(JoinRequest.self), fields(LeaveRequest.self), fields(ServiceRegistration.self),
+            fields(InitRequest.self), fields(TokenRequest.self), fields(JoinRequest.self), fields(LeaveRequest.self),
+            fields(ServiceRegistration.self),
             fields(CaptureRequest.self),
         ]
         let input =
-            "{\"operations\":[\(operations.joined(separator: ","))],\"exchanges\":[\(exchanges.joined(separator: ","))],\"requests\":{\(requests.joined(separator: ","))}}"
+            "{\"operations\":[\(operations.joined(separator: ","))],\"exchanges\":[\(exchanges.joined(separator: ","))],"
+            + "\"requests\":{\(requests.joined(separator: ","))}}"
         let modules = await Program.run(["python3", "-c", "import yaml, jsonschema"])
         try #require(modules.status == 0, "needs python3-yaml and python3-jsonschema: \(modules.error)")
         let result = await Program.run(
-            ["python3", "-W", "ignore", "\(Self.root)/Tests/ManagementTests/check-openapi.py", "\(Self.root)/Documentation/openapi.yaml"], input: input)
+            ["python3", "-W", "ignore", "\(Self.root)/Tests/ManagementTests/check-openapi.py", "\(Self.root)/Documentation/openapi.yaml"],
+            input: input)
         #expect(result.status == 0, "\(result.error)")
     }
 }

@@ -41,32 +41,33 @@ struct ServerTests {
         #expect(agent.read(\.lastToken) == TokenRequest(node: "b", expiresSeconds: 60, replace: true))
     }
 
-    @Test(arguments: [
-        ("GET", "/v1/statsu", nil, 404, "unknown_path", "did you mean /v1/status?"),
-        ("GET", "/", nil, 404, "unknown_path", "openapi.yaml"),
-        ("PUT", "/v1/members", nil, 405, "wrong_method", "use GET"),
-        ("DELETE", "/v1/services", nil, 405, "wrong_method", "use GET or POST"),
-        ("GET", "/v1/connections?limt=5", nil, 400, "unknown_parameter", #"did you mean "limit"?"#),
-        ("GET", "/v1/status?verbose=1", nil, 400, "unknown_parameter", "it takes none"),
-        ("GET", "/v1/connections?limit=0", nil, 400, "invalid_request", "from 1 to 10000"),
-        ("GET", "/v1/connections?limit=99999999999999999999", nil, 400, "invalid_request", "whole number"),
-        ("GET", "/v1/connections?limit=1&limit=2", nil, 400, "invalid_request", ""),
-        ("GET", "/v1/captures/ready", nil, 400, "invalid_request", "add ?unit="),
-        ("DELETE", "/v1/captures?kind=pod&selector=x", nil, 400, "invalid_request", "use unit, slice, cgroup"),
-        ("GET", "/v1/services/UPPER", nil, 400, "invalid_request", "name or name.namespace"),
-        ("GET", "/v1/services/%zz", nil, 400, "invalid_request", ""),
-        ("GET", "/v1/services/nothing", nil, 404, "unknown_service", "weft services"),
-        ("POST", "/v1/init", "{", 400, "invalid_body", "openapi.yaml"),
-        ("POST", "/v1/init", #"{"trustDomian":"a"}"#, 400, "unknown_field", #"did you mean "trustDomain"?"#),
-        ("POST", "/v1/init", nil, 400, "invalid_body", ""),
-        ("POST", "/v1/reload", "{}", 400, "invalid_request", "leave the body out"),
-        ("DELETE", "/v1/tokens/t9", "{}", 400, "invalid_request", "leave the body out"),
-        ("DELETE", "/v1/tokens/t9", nil, 404, "token_unknown", "weft token list"),
-        ("POST", "/v1/services", #"{"name":"Reviews","port":80}"#, 400, "invalid_request", "lower case"),
-        ("POST", "/v1/services", #"{"name":"a","port":0}"#, 400, "invalid_request", "1 to 65535"),
-        ("POST", "/v1/services", #"{"name":"a","port":1,"weight":0}"#, 400, "invalid_request", "1 to 1000000"),
-        ("POST", "/v1/captures", #"{"kind":"pod","selector":"x"}"#, 400, "invalid_body", ""),
-    ] as [(String, String, String?, Int, String, String)])
+    @Test(
+        arguments: [
+            ("GET", "/v1/statsu", nil, 404, "unknown_path", "did you mean /v1/status?"),
+            ("GET", "/", nil, 404, "unknown_path", "openapi.yaml"),
+            ("PUT", "/v1/members", nil, 405, "wrong_method", "use GET"),
+            ("DELETE", "/v1/services", nil, 405, "wrong_method", "use GET or POST"),
+            ("GET", "/v1/connections?limt=5", nil, 400, "unknown_parameter", #"did you mean "limit"?"#),
+            ("GET", "/v1/status?verbose=1", nil, 400, "unknown_parameter", "it takes none"),
+            ("GET", "/v1/connections?limit=0", nil, 400, "invalid_request", "from 1 to 10000"),
+            ("GET", "/v1/connections?limit=99999999999999999999", nil, 400, "invalid_request", "whole number"),
+            ("GET", "/v1/connections?limit=1&limit=2", nil, 400, "invalid_request", ""),
+            ("GET", "/v1/captures/ready", nil, 400, "invalid_request", "add ?unit="),
+            ("DELETE", "/v1/captures?kind=pod&selector=x", nil, 400, "invalid_request", "use unit, slice, cgroup"),
+            ("GET", "/v1/services/UPPER", nil, 400, "invalid_request", "name or name.namespace"),
+            ("GET", "/v1/services/%zz", nil, 400, "invalid_request", ""),
+            ("GET", "/v1/services/nothing", nil, 404, "unknown_service", "weft services"),
+            ("POST", "/v1/init", "{", 400, "invalid_body", "openapi.yaml"),
+            ("POST", "/v1/init", #"{"trustDomian":"a"}"#, 400, "unknown_field", #"did you mean "trustDomain"?"#),
+            ("POST", "/v1/init", nil, 400, "invalid_body", ""),
+            ("POST", "/v1/reload", "{}", 400, "invalid_request", "leave the body out"),
+            ("DELETE", "/v1/tokens/t9", "{}", 400, "invalid_request", "leave the body out"),
+            ("DELETE", "/v1/tokens/t9", nil, 404, "token_unknown", "weft token list"),
+            ("POST", "/v1/services", #"{"name":"Reviews","port":80}"#, 400, "invalid_request", "lower case"),
+            ("POST", "/v1/services", #"{"name":"a","port":0}"#, 400, "invalid_request", "1 to 65535"),
+            ("POST", "/v1/services", #"{"name":"a","port":1,"weight":0}"#, 400, "invalid_request", "1 to 1000000"),
+            ("POST", "/v1/captures", #"{"kind":"pod","selector":"x"}"#, 400, "invalid_body", ""),
+        ] as [(String, String, String?, Int, String, String)])
     func `refuses what is wrong with its name and the remedy`(
         _ method: String, _ target: String, _ body: String?, _ status: Int, _ code: String, _ remedy: String
     ) async throws {
@@ -119,7 +120,9 @@ struct ServerTests {
                 ["curl", "-sS", "--parallel", "--parallel-max", "50", "--unix-socket", socket, "-w", "%{http_code}\n"]
                     + urls.flatMap { ["-o", "/dev/null", $0] })
             #expect(result.output.split(separator: "\n").count { $0 == "200" } == 200, "\(result.error)")
-            let pipelined = String(repeating: "GET /v1/version HTTP/1.1\r\nHost: a\r\n\r\n", count: 9) + "GET /v1/version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            let pipelined =
+                String(repeating: "GET /v1/version HTTP/1.1\r\nHost: a\r\n\r\n", count: 9)
+                + "GET /v1/version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
             let replies = await RawClient.send(socket, pipelined)
             #expect(replies.split(separator: "9.8.7", omittingEmptySubsequences: false).count == 11, "\(replies)")
         }

@@ -144,37 +144,6 @@ struct StopTests {
     }
 }
 
-@Suite("A process without descriptors")
-struct DescriptorTests {
-    @Test func `serves again once it has some`() async {
-        let child = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
-            let scratch = Scratch()
-            let socket = "\(scratch.path)/s"
-            try await withServer(socket: socket) { _ in
-                let dbg = open("/tmp/mgmt-dbg.log", O_WRONLY | O_CREAT | O_TRUNC, 0o644); dup2(dbg, 2)
-                var limit = rlimit(rlim_cur: 64, rlim_max: 64)
-                try #require(setrlimit(__rlimit_resource_t(7), &limit) == 0)
-                var taken: [CInt] = []
-                while let fd = RawClient.connect(socket) { taken.append(fd) }
-                try #require(taken.count > 10 && errno == EMFILE)
-                _ = write(2, "taken\n", 6)
-                try await Task.sleep(for: .milliseconds(500))
-                _ = write(2, "slept\n", 6)
-                for fd in taken { close(fd) }
-                let request = "GET /v1/version HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-                _ = write(2, "close\n", 6)
-                let deadline = ContinuousClock.now + .seconds(20)
-                while await !RawClient.send(socket, request).contains("9.8.7") {
-                    try #require(ContinuousClock.now < deadline, "it does not answer any more")
-                    try await Task.sleep(for: .milliseconds(100))
-                }
-            }
-            exit(0)
-        }
-        if let child, child.exitStatus != .exitCode(0) { Issue.record("\(String(decoding: child.standardErrorContent, as: UTF8.self))") }
-    }
-}
-
 @Suite("The metrics port")
 struct MetricsPortTests {
     @Test func `serves metrics and nothing else`() async throws {

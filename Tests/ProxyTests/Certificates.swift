@@ -13,6 +13,9 @@ enum Certificates {
 
     static func identity(_ account: String) -> String { "spiffe://\(trustDomain)/ns/default/sa/\(account)" }
 
+    // Written once, while `directory` is made, and read at exit.
+    private nonisolated(unsafe) static var made = ""
+    private nonisolated(unsafe) static var maker: pid_t = 0
     private static let directory: String = {
         var template = Array("/tmp/weft-proxy-tests-XXXXXX".utf8CString)
         let directory = String(cString: mkdtemp(&template)!)
@@ -34,7 +37,10 @@ enum Certificates {
         }
         let result = system(script)
         precondition(result == 0, "openssl could not make the test's certificates")
-        atexit { system("rm -rf /tmp/weft-proxy-tests-*") }
+        made = directory
+        // In a child that was forked and not replaced, the directory is still its parent's.
+        maker = getpid()
+        atexit { if getpid() == Certificates.maker { system("rm -rf \(Certificates.made)") } }
         return directory
     }()
 

@@ -74,7 +74,9 @@ extension CatalogCore {
         guard SPIFFEID.isSegment(delta.origin), delta.origin.utf8.count <= 253 else { throw .badOrigin(String(delta.origin.prefix(64))) }
         if known == nil, logs.count >= limits.origins { throw .tooManyOrigins(limit: limits.origins) }
         if delta.position.generation == 0 { throw .badVersion("generation 0") }
-        if delta.tombstones.count > limits.tombstonesPerOrigin || delta.records.count > limits.recordsPerOrigin { throw .tooManyRecords(limit: limits.recordsPerOrigin) }
+        if delta.tombstones.count > limits.tombstonesPerOrigin || delta.records.count > limits.recordsPerOrigin {
+            throw .tooManyRecords(limit: limits.recordsPerOrigin)
+        }
         let longest = max(delta.records.lazy.map { $0.key.cost }.max() ?? 0, delta.tombstones.lazy.map { $0.key.cost }.max() ?? 0)
         if longest > limits.bytesPerKey { throw .malformed("a name of \(longest) bytes") }
         if delta.cost > limits.bytesPerOrigin * 2 { throw .originTooLarge(limit: limits.bytesPerOrigin) }

@@ -19,7 +19,9 @@ extension CatalogCore {
             if count >= limits.recordsPerOrigin { throw .tooManyRecords(limit: limits.recordsPerOrigin) }
         }
         let waiting = pending.values.reduce(0) { $0 + ($1?.count ?? 0) + 256 }
-        if (own?.cost ?? 0) - (old?.cost ?? 0) + waiting + payload.count + 256 > limits.bytesPerOrigin { throw .originTooLarge(limit: limits.bytesPerOrigin) }
+        if (own?.cost ?? 0) - (old?.cost ?? 0) + waiting + payload.count + 256 > limits.bytesPerOrigin {
+            throw .originTooLarge(limit: limits.bytesPerOrigin)
+        }
         pending[key] = .some(payload)
         if index.set(key, of: node, to: content) { viewChanged() }
     }

@@ -28,10 +28,13 @@ extension CatalogCore {
         for origin in Array(logs.keys) {
             logs[origin]?.expireTombstones(now)
             updateReach(origin, now)
-            guard let standing = standings[origin], peers[origin] == nil, isGone(standing.liveness), now - standing.since >= limits.grace else { continue }
+            guard let standing = standings[origin], peers[origin] == nil, isGone(standing.liveness), now - standing.since >= limits.grace else {
+                continue
+            }
             drop(origin, after: now - standing.since, now)
         }
-        for (name, standing) in standings where logs[name] == nil && peers[name] == nil && isGone(standing.liveness) && now - standing.since >= limits.grace {
+        for (name, standing) in standings
+        where logs[name] == nil && peers[name] == nil && isGone(standing.liveness) && now - standing.since >= limits.grace {
             standings[name] = nil
         }
         if isDirty { commit(now) }

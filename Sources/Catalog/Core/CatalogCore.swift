@@ -3,11 +3,12 @@ import Platform
 
 /// The catalog of one node as a pure machine.
 ///
-/// Overview: every node owns the records of its own workloads and signs them; everybody else keeps copies. Because a record has one writer there is
-/// nothing to merge: of two states of an origin the one with the higher `(generation, version)` is right.
-/// Function: local changes are collected and signed by `commit`, which sends what changed to every connected peer. `exchange` compares digests with one
-/// peer; who turns out to lack something asks for it. Membership's word on nodes decides which endpoints get traffic, never what is known.
-/// Implementation: inputs append to `effects`; time comes in, nothing is read from the world. Not `Sendable` by reference: owned by one shell or simulator.
+/// Overview: every node owns the records of its own workloads and signs them; everybody else keeps copies. Because a record has one writer
+/// there is nothing to merge: of two states of an origin the one with the higher `(generation, version)` is right.
+/// Function: local changes are collected and signed by `commit`, which sends what changed to every connected peer. `exchange` compares
+/// digests with one peer; who turns out to lack something asks for it. Membership's word on nodes decides which endpoints get traffic, never
+/// what is known.
+/// Implementation: inputs append to `effects`; time comes in, nothing is read from the world. A value, owned by one shell or one simulator.
 package struct CatalogCore: Sendable {
     package let node: String
     package let trustDomain: String
@@ -126,7 +127,8 @@ package struct CatalogCore: Sendable {
             let own = info.name == node
             let standing = standings[info.name]
             return CatalogView.NodeView(
-                info: info, liveness: own ? .alive : standing?.liveness, reachable: own || standing?.reach.reachable ?? true, stale: standing?.reach.stale ?? false,
+                info: info, liveness: own ? .alive : standing?.liveness, reachable: own || standing?.reach.reachable ?? true,
+                stale: standing?.reach.stale ?? false,
                 position: own ? self.own?.position ?? .none : logs[info.name]?.position ?? .none, endpoints: index.endpoints(of: info.name))
         }
         return CatalogView(sequence: sequence, nodes: nodes, services: services)

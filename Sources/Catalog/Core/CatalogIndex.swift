@@ -39,7 +39,9 @@ struct CatalogIndex: Sendable {
         case .endpoint(let endpoint, let port):
             let reference = Reference(origin: origin, key: key)
             if let service = byOrigin[origin]?[key] {
-                if service == endpoint.service, let old = services[service]?.endpoints[reference], old.endpoint == endpoint, old.port == port { return false }
+                if service == endpoint.service, let old = services[service]?.endpoints[reference], old.endpoint == endpoint, old.port == port {
+                    return false
+                }
                 if service != endpoint.service { removeEndpoint(reference, from: service) }
             }
             byOrigin[origin, default: [:]][key] = endpoint.service
@@ -101,7 +103,9 @@ struct CatalogIndex: Sendable {
     ) -> (endpoints: [CatalogView.EndpointView], port: UInt16)? {
         guard let entry = services[name] else { return nil }
         if let built = entry.built { return built }
-        let all = entry.endpoints.sorted { ($0.key.origin, $0.value.endpoint.address, $0.key.key) < ($1.key.origin, $1.value.endpoint.address, $1.key.key) }
+        let all = entry.endpoints.sorted {
+            ($0.key.origin, $0.value.endpoint.address, $0.key.key) < ($1.key.origin, $1.value.endpoint.address, $1.key.key)
+        }
         guard let first = all.first else { return nil }
         // The smallest node's word counts: every node decides the same, and one that comes or goes rarely changes it.
         let port = first.value.port

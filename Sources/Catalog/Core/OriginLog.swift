@@ -49,7 +49,9 @@ struct OriginLog: Sendable {
         for record in delta.records {
             if record.version > delta.position.version { return .refused(.badVersion("\(record.key) is newer than the signed version")) }
             let known = log.records[record.key]
-            if let known, known.version > record.version || (known.version == record.version && (known.payload != nil || record.payload == nil)) { continue }
+            if let known, known.version > record.version || (known.version == record.version && (known.payload != nil || record.payload == nil)) {
+                continue
+            }
             var record = record
             // The content of the very same record is better than its digest alone.
             if record.payload == nil, let old = base?.records[record.key], old.digest == record.digest { record.payload = old.payload }

@@ -10,7 +10,9 @@ enum RecordContent: Hashable, Sendable {
     case opaque
 
     /// Reads a record of `origin`; throws why nobody should use or pass on its content.
-    static func read(_ key: RecordKey, _ payload: [UInt8], origin: String, trustDomain: String, limits: CatalogLimits) throws(Refusal) -> RecordContent {
+    static func read(_ key: RecordKey, _ payload: [UInt8], origin: String, trustDomain: String, limits: CatalogLimits) throws(Refusal)
+        -> RecordContent
+    {
         func fail(_ text: String) -> Refusal { .invalidRecord(key, text) }
         guard !key.name.isEmpty, key.cost <= limits.bytesPerKey else { throw fail("its name is empty or too long") }
         if payload.count > limits.bytesPerRecord { throw .recordTooLarge(key, limit: limits.bytesPerRecord) }
@@ -48,7 +50,9 @@ enum RecordContent: Hashable, Sendable {
         guard let identity = SPIFFEID(payload.identity), let workload = identity.workload else {
             throw JSONFault("\"\(payload.identity.prefix(256))\" is not a workload's identity")
         }
-        guard identity.trustDomain == trustDomain else { throw JSONFault("the identity is of trust domain \(identity.trustDomain), not \(trustDomain)") }
+        guard identity.trustDomain == trustDomain else {
+            throw JSONFault("the identity is of trust domain \(identity.trustDomain), not \(trustDomain)")
+        }
         // A namespace is a tenant: without this, a node that may run workloads of one could answer for the services of all.
         guard workload.namespace == service.namespace else {
             throw JSONFault("an identity of namespace \(workload.namespace) cannot serve \(service)")

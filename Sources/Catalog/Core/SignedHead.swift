@@ -1,7 +1,7 @@
 /// An origin's word on all of its records at one version: the digest of the whole set, signed with the origin's node certificate.
 ///
-/// One signature covers everything, so a node that starts verifies once per origin and not once per record, and nobody who passes an origin's records on
-/// can change, add or leave out one.
+/// One signature covers everything, so a node that starts verifies once per origin and not once per record, and nobody who passes an
+/// origin's records on can change, add or leave out one.
 package struct SignedHead: Hashable, Sendable {
     package let origin: String
     package let position: Position

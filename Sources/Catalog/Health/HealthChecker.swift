@@ -7,7 +7,7 @@ import Reactor
 /// A check connects to the instance's own address and nowhere else, and resets the connection: it leaves nothing behind in either kernel.
 @Control
 final class HealthChecker {
-    /// The checks that may be under way at once; others wait for the next interval, so that thousands of silent addresses cannot take all descriptors.
+    /// The checks that may be under way at once; others wait a little, so that thousands of silent addresses cannot take all descriptors.
     static let simultaneous = 256
     private static let busyRetry = Duration.milliseconds(200)
 
@@ -109,9 +109,8 @@ final class HealthChecker {
         probe.isOver = true
         if let watch = probe.watch { ControlLoop.shared.unwatch(watch) }
         if let timer = probe.timer { ControlLoop.shared.cancel(timer) }
-        if let fd = probe.fd.take() {
-            Socket.resetOnClose(fd.raw)
-        }
+        // An ordinary end: many applications log a reset as an error.
+        _ = probe.fd.take()
         running -= 1
     }
 }

@@ -22,7 +22,8 @@ package struct EndpointCheck: Hashable, Sendable {
     package var unhealthyAfter: Int
 
     package init(
-        kind: Kind = .tcp, port: UInt16? = nil, interval: Duration = .seconds(5), jitter: Double = 0.1, timeout: Duration = .seconds(1), healthyAfter: Int = 1,
+        kind: Kind = .tcp, port: UInt16? = nil, interval: Duration = .seconds(5), jitter: Double = 0.1, timeout: Duration = .seconds(1),
+        healthyAfter: Int = 1,
         unhealthyAfter: Int = 3
     ) {
         self.kind = kind

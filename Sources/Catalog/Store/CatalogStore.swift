@@ -61,7 +61,9 @@ actor CatalogStore {
         let path = "\(directory)/remote.json"
         do {
             guard let bytes = try AtomicFile.read(path, secret: false, maximumBytes: Self.maximumBytes) else { return ([], nil) }
-            guard case .delta(let deltas) = try CatalogWire.decode(CatalogWire.FrameType.delta.rawValue, bytes, authority: authority) else { return ([], nil) }
+            guard case .delta(let deltas) = try CatalogWire.decode(CatalogWire.FrameType.delta.rawValue, bytes, authority: authority) else {
+                return ([], nil)
+            }
             return (deltas, nil)
         } catch {
             return ([], "\(path) cannot be used, other nodes will be asked: \(error)")

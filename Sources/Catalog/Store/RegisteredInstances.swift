@@ -38,10 +38,13 @@ struct RegisteredInstances: Codable {
                 case .tcp: "tcp"
                 }
             return Instance(
-                service: instance.service.description, port: instance.port, address: instance.address.description, identity: instance.identity.description,
-                subset: instance.version, weight: instance.weight, labels: instance.labels, region: instance.locality?.region, zone: instance.locality?.zone,
+                service: instance.service.description, port: instance.port, address: instance.address.description,
+                identity: instance.identity.description,
+                subset: instance.version, weight: instance.weight, labels: instance.labels, region: instance.locality?.region,
+                zone: instance.locality?.zone,
                 check: Check(
-                    kind: kind, port: check.port, intervalMilliseconds: check.interval.milliseconds, jitter: check.jitter, timeoutMilliseconds: check.timeout.milliseconds,
+                    kind: kind, port: check.port, intervalMilliseconds: check.interval.milliseconds, jitter: check.jitter,
+                    timeoutMilliseconds: check.timeout.milliseconds,
                     healthyAfter: check.healthyAfter, unhealthyAfter: check.unhealthyAfter))
         }
     }
@@ -53,10 +56,12 @@ struct RegisteredInstances: Codable {
                 let kind: EndpointCheck.Kind = entry.check.kind == "none" ? EndpointCheck.Kind.none : entry.check.kind == "tcp" ? .tcp : nil
             else { return nil }
             return LocalInstance(
-                service: service, port: entry.port, address: address, identity: identity, version: entry.subset, weight: entry.weight, labels: entry.labels,
+                service: service, port: entry.port, address: address, identity: identity, version: entry.subset, weight: entry.weight,
+                labels: entry.labels,
                 locality: entry.region == nil && entry.zone == nil ? nil : Locality(region: entry.region ?? "", zone: entry.zone ?? ""),
                 check: EndpointCheck(
-                    kind: kind, port: entry.check.port, interval: .milliseconds(max(100, entry.check.intervalMilliseconds)), jitter: entry.check.jitter,
+                    kind: kind, port: entry.check.port, interval: .milliseconds(max(100, entry.check.intervalMilliseconds)),
+                    jitter: entry.check.jitter,
                     timeout: .milliseconds(max(10, entry.check.timeoutMilliseconds)), healthyAfter: entry.check.healthyAfter,
                     unhealthyAfter: entry.check.unhealthyAfter))
         }

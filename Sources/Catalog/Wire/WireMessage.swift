@@ -130,7 +130,8 @@ struct DeltaField: Codable {
         records =
             delta.records.map { record in
                 RecordField(
-                    kind: record.key.kind, key: record.key.name, version: record.version, payload: record.payload.map { String(decoding: $0, as: UTF8.self) },
+                    kind: record.key.kind, key: record.key.name, version: record.version,
+                    payload: record.payload.map { String(decoding: $0, as: UTF8.self) },
                     digest: record.payload == nil ? Self.base64(record.digest.bytes) : nil, deleted: nil)
             }
             + delta.tombstones.map { RecordField(kind: $0.key.kind, key: $0.key.name, version: $0.version, payload: nil, digest: nil, deleted: true) }
@@ -153,7 +154,9 @@ struct DeltaField: Codable {
             } else if let payload = field.payload {
                 let payload = Array(payload.utf8)
                 records.append(
-                    Record(key: key, version: field.version, payload: payload, digest: authority.digest(key: key, version: field.version, payload: payload)))
+                    Record(
+                        key: key, version: field.version, payload: payload,
+                        digest: authority.digest(key: key, version: field.version, payload: payload)))
             } else {
                 guard let digest = RecordDigest(try bytes(field.digest ?? "", "digest")) else {
                     throw WireFault("delta of \(origin.prefix(64)): a record has neither content nor digest")
@@ -162,7 +165,8 @@ struct DeltaField: Codable {
             }
         }
         let head = SignedHead(
-            origin: origin, position: Position(generation: generation, version: version), root: root, chain: chain, signature: try bytes(signature, "signature"))
+            origin: origin, position: Position(generation: generation, version: version), root: root, chain: chain,
+            signature: try bytes(signature, "signature"))
         return OriginDelta(from: from, head: head, records: records, tombstones: tombstones)
     }
 

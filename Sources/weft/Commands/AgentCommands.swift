@@ -33,10 +33,15 @@ enum StatusText {
             "\(capture.active ? "active" : "off"), \(Text.count(capture.workloads, "workload")) in \(Text.count(capture.cgroups, "cgroup"));"
                 + " without agent: outbound \(capture.onExitOutbound), inbound \(capture.onExitInbound)")
         let members = status.members
-        line("members", "\(members.alive) alive" + (members.suspect > 0 ? ", \(members.suspect) suspect" : "") + (members.dead > 0 ? ", \(members.dead) dead" : ""))
+        line(
+            "members",
+            "\(members.alive) alive" + (members.suspect > 0 ? ", \(members.suspect) suspect" : "")
+                + (members.dead > 0 ? ", \(members.dead) dead" : ""))
         line("services", "\(status.services.total), with \(status.services.usable) of \(Text.count(status.services.endpoints, "endpoint")) usable")
         line("flows", "\(status.flows.open) open, \(status.flows.total) since start, \(status.flows.failed) failed")
-        let expiry = status.certificates.nextExpirySeconds.map { $0 < 0 ? ", the first ended \(Text.fromNow(seconds: $0))" : ", the first ends \(Text.fromNow(seconds: $0))" }
+        let expiry = status.certificates.nextExpirySeconds.map {
+            $0 < 0 ? ", the first ended \(Text.fromNow(seconds: $0))" : ", the first ends \(Text.fromNow(seconds: $0))"
+        }
         line("certificates", "\(status.certificates.total)\(expiry ?? "")")
         if let table = status.conntrack {
             line("conntrack", "\(table.count) of \(table.maximum)" + (table.maximum > 0 ? " (\(table.count * 100 / table.maximum) %)" : ""))
@@ -77,12 +82,14 @@ struct Connections: AsyncParsableCommand {
         try global.show(list) { list in
             if list.connections.isEmpty { return Hints.noConnections }
             var table = Table([
-                .init("DIRECTION"), .init("STATE"), .init("WORKLOAD"), .init("SOURCE"), .init("TO"), .init("ENDPOINT"), .init("NODE"), .init("SECURITY"),
+                .init("DIRECTION"), .init("STATE"), .init("WORKLOAD"), .init("SOURCE"), .init("TO"), .init("ENDPOINT"), .init("NODE"),
+                .init("SECURITY"),
                 .init("SENT", isNumber: true), .init("RECEIVED", isNumber: true), .init("TIME", isNumber: true),
             ])
             for flow in list.connections {
                 table.add([
-                    flow.direction, flow.end ?? "open", Text.orDash(flow.workload), flow.source, flow.service.isEmpty ? flow.destination : flow.service,
+                    flow.direction, flow.end ?? "open", Text.orDash(flow.workload), flow.source,
+                    flow.service.isEmpty ? flow.destination : flow.service,
                     Text.orDash(flow.endpoint), Text.orDash(flow.node), flow.security, Text.bytes(flow.bytesSent), Text.bytes(flow.bytesReceived),
                     Text.span(milliseconds: flow.durationMilliseconds),
                 ])

@@ -10,7 +10,9 @@ struct Workloads: AsyncParsableCommand {
         let (list, _): (WorkloadList, _) = try await global.client.call(.listWorkloads)
         try global.show(list) { list in
             if list.workloads.isEmpty { return Hints.noWorkloads }
-            var table = Table([.init("WORKLOAD"), .init("SELECTOR"), .init("CGROUPS", isNumber: true), .init("CERTIFICATE"), .init("SERVICES"), .init("IDENTITY")])
+            var table = Table([
+                .init("WORKLOAD"), .init("SELECTOR"), .init("CGROUPS", isNumber: true), .init("CERTIFICATE"), .init("SERVICES"), .init("IDENTITY"),
+            ])
             for workload in list.workloads {
                 table.add([
                     workload.name, workload.selector, "\(workload.cgroups.count)", workload.certificate,
@@ -52,8 +54,8 @@ struct CaptureCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Capture a systemd unit, a slice or a cgroup.",
             discussion: """
-                Takes effect for new connections; those that exist are left alone. For a unit, a drop-in is installed that makes systemd wait until the unit \
-                is captured before its first process runs. Needs root (the drop-in is a file of root's; group weft-admin is enough with --no-drop-in).
+                Takes effect for new connections; those that exist are left alone. For a unit, a drop-in is installed that makes systemd wait until \
+                the unit is captured before its first process runs. Needs root (the drop-in is a file of root's; group weft-admin is enough with --no-drop-in).
                 """)
 
         @Argument(help: "A unit (reviews.service), a slice (shop.slice) or a cgroup's path (/shop.slice/web.service); globs allowed.")

@@ -30,8 +30,8 @@ struct Join: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Join a mesh with a token from `weft token create`.",
         discussion: """
-            The token is taken from the argument, from --token-file (- is standard input), or from WEFT_TOKEN. An argument can be seen by every user of the \
-            host in ps; the other ways cannot. Needs root or group weft-admin.
+            The token is taken from the argument, from --token-file (- is standard input), or from WEFT_TOKEN. An argument can be seen by every \
+            user of the host in ps; the other ways cannot. Needs root or group weft-admin.
             """)
 
     @Argument(help: "The token; - reads it from standard input.")

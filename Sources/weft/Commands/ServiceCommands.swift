@@ -116,7 +116,8 @@ struct ServiceCommand: AsyncParsableCommand {
 enum ServiceName {
     static func parse(_ text: String) throws -> ServiceReference {
         guard let service = ServiceReference(text) else {
-            throw ValidationError("\"\(Text.printable(text))\" is no service name: write name or name.namespace, of lower case letters, digits and hyphens.")
+            throw ValidationError(
+                "\"\(Text.printable(text))\" is no service name: write name or name.namespace, of lower case letters, digits and hyphens.")
         }
         return service
     }

@@ -18,7 +18,8 @@ struct TokenCommand: AsyncParsableCommand {
         var node: String
         @Option(
             help: ArgumentHelp(
-                "A workload identity the host may have: namespace/account or ns/namespace/sa/account, * for any. May be repeated.", valueName: "identity"))
+                "A workload identity the host may have: namespace/account or ns/namespace/sa/account, * for any. May be repeated.",
+                valueName: "identity"))
         var allow: [String] = []
         @Option(help: ArgumentHelp("How long it works, as 30m, 12h or 7d.", valueName: "time"))
         var expires = TimeSpan(seconds: TokenRequest.defaultExpirySeconds)
@@ -94,7 +95,9 @@ struct TimeSpan: ExpressibleByArgument, Equatable {
         seconds = product
     }
     var defaultValueDescription: String {
-        for (unit, size) in [("d", 86_400), ("h", 3600), ("m", 60)] as [(String, Int64)] where seconds % size == 0 { return "\(seconds / size)\(unit)" }
+        for (unit, size) in [("d", 86_400), ("h", 3600), ("m", 60)] as [(String, Int64)] where seconds % size == 0 {
+            return "\(seconds / size)\(unit)"
+        }
         return "\(seconds)s"
     }
 }

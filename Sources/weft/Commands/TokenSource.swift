@@ -27,7 +27,8 @@ enum TokenSource {
         let words = text.split(whereSeparator: \.isWhitespace)
         guard words.count == 1 else {
             let found = words.isEmpty ? "is empty" : "is not one word"
-            throw Failure(.usage, code: "bad_token", "the token from \(origin) \(found)", remedy: "copy the whole word that `weft token create` printed")
+            throw Failure(
+                .usage, code: "bad_token", "the token from \(origin) \(found)", remedy: "copy the whole word that `weft token create` printed")
         }
         return String(words[0])
     }

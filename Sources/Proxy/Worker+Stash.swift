@@ -1,0 +1,43 @@
+import Glibc
+
+/// Bytes that a destination did not take.
+extension Worker {
+    /// Keeps bytes for later. False at the worker's bound.
+    ///
+    /// The bound counts the memory that is held, not the bytes in it. A stash never grows beyond twice what was in it at once: a slow reader's bytes move
+    /// to its front instead, however many pass through.
+    func hold(_ half: inout Half, _ bytes: UnsafeRawPointer, _ count: Int) -> Bool {
+        let needed = half.stashCount + count
+        if needed > half.stashCapacity {
+            // Up to a stream's window by doubling; a stream never needs more.
+            let capacity = max(needed, min(max(2 * half.stashCapacity, Self.smallestStash), settings.limits.streamWindow))
+            guard bufferedBytes + capacity - half.stashCapacity <= settings.limits.bufferedBytes, let larger = malloc(capacity) else { return false }
+            if let old = half.stash {
+                memcpy(larger, old + half.stashOffset, half.stashCount)
+                free(old)
+            }
+            bufferedBytes += capacity - half.stashCapacity
+            half.stash = larger
+            half.stashOffset = 0
+            half.stashCapacity = capacity
+        } else if half.stashOffset + needed > half.stashCapacity {
+            // Credit returns in halves of the window, so this moves at most as much as has left since the last time, or little.
+            memmove(half.stash!, half.stash! + half.stashOffset, half.stashCount)
+            half.stashOffset = 0
+        }
+        memcpy(half.stash! + half.stashOffset + half.stashCount, bytes, count)
+        half.stashCount += count
+        return true
+    }
+
+    private static let smallestStash = 4096
+
+    func freeStash(_ half: inout Half) {
+        bufferedBytes -= half.stashCapacity
+        free(half.stash)
+        half.stash = nil
+        half.stashOffset = 0
+        half.stashCount = 0
+        half.stashCapacity = 0
+    }
+}
