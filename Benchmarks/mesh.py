@@ -54,8 +54,9 @@ def wrk(host, workload, url, *options):
     out = host.run(workload, "wrk", "-t1", "-c32", f"-d{SECONDS}s", "--latency", *options, url, timeout=SECONDS + 20)
     if "Non-2xx" in out or "Socket errors: connect" in out:
         raise Failure(f"wrk against {url}:\n{out}")
+    distribution = out[out.index("Latency Distribution"):]
     requests = int(re.search(r"(\d+) requests in", out).group(1))
-    return requests, milliseconds(re.search(r"50%\s+(\S+)", out).group(1)), milliseconds(re.search(r"99%\s+(\S+)", out).group(1))
+    return requests, *(milliseconds(re.search(rf"{share}%\s+(\S+)", distribution).group(1)) for share in (50, 99))
 
 
 def iperf(host, workload, address, port):

@@ -31,6 +31,8 @@ extension CaptureEngine {
         let result: Result<Void, MeshError> = await withCheckedContinuation { continuation in
             let timer = ControlLoop.shared.after(timeout) { [weak self] in self?.expire(number) }
             waiters.append(Waiter(number: number, unit: unit, continuation: continuation, timer: timer))
+            // Other jobs may have run between the look above and this.
+            settleWaiters()
         }
         try result.get()
     }

@@ -23,6 +23,8 @@ package final class CaptureEngine {
     let logger: Logger
     let program: KernelProgram
     var running: Running?
+    /// What holds the table that is left between `stop(connectionsGoOn: true)` and `forget`.
+    private var retired: NFTables?
     /// From the configuration, and added at run time.
     var configured: [Workload] = []
     var added: [Workload] = []
@@ -106,6 +108,7 @@ package final class CaptureEngine {
                 remedy: "use Linux 5.13 or newer, or load the named modules")
         }
         self.running = running
+        retired = nil
         tree.onChange = { [weak self] in self?.reconcile() }
         tree.onProblem = { [weak self] in self?.report(.problem($0)) }
         tree.setWorkloads(workloads)
@@ -121,9 +124,11 @@ package final class CaptureEngine {
     }
 
     /// Takes everything out of the kernel: tables, routes and rules. Connections that were captured end with the agent.
-    package func stop() {
+    /// - Parameter connectionsGoOn: what was captured shall still work, until `forget`.
+    package func stop(connectionsGoOn: Bool = false) {
         guard let running else { return }
         self.running = nil
+        retired = connectionsGoOn ? running.tables : nil
         for watch in running.watches { ControlLoop.shared.unwatch(watch) }
         if let timer = running.pendingCheck { ControlLoop.shared.cancel(timer) }
         if let timer = running.retry { ControlLoop.shared.cancel(timer) }
@@ -136,10 +141,23 @@ package final class CaptureEngine {
         onIndex(index)
     }
 
+    /// After `stop(connectionsGoOn: true)`: the last of the tables goes, and connections that were captured no longer work.
+    package func forget() {
+        guard let tables = retired else { return }
+        retired = nil
+        var transaction = NFTransaction()
+        transaction.destroy(NFTableID(name: KernelNames.guardTable))
+        do throws(NetfilterError) { try tables.commit(transaction) } catch { report(.problem(Self.problem("removing the last table", error))) }
+    }
+
     private func removeFromKernel(_ running: Running) {
         var transaction = NFTransaction()
-        transaction.destroy(NFTableID(name: KernelNames.table))
-        transaction.destroy(NFTableID(name: KernelNames.guardTable))
+        if retired != nil {
+            transaction = program.retire()
+        } else {
+            transaction.destroy(NFTableID(name: KernelNames.table))
+            transaction.destroy(NFTableID(name: KernelNames.guardTable))
+        }
         do throws(NetfilterError) { try running.tables.commit(transaction) } catch { report(.problem(Self.problem("removing the tables", error))) }
         do throws(NetfilterError) { try RouteKeeper.removeAll() } catch { report(.problem(Self.problem("removing routes", error))) }
     }

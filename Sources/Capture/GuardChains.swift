@@ -13,6 +13,9 @@ struct GuardChains {
     private let input: NFChain
     private let block: NFChain
     private let refuse: NFChain
+    /// Empty. The kernel translates addresses only while some nat chain exists: without it, connections that were redirected would hang when the redirects go,
+    /// instead of being reset by the agent's end or served until it has drained.
+    let translation: NFChain
 
     init(_ settings: CaptureSettings) {
         self.settings = settings
@@ -26,9 +29,10 @@ struct GuardChains {
         input = table.baseChain("input", .filter, hook: .input, priority: 0)
         block = table.chain("block")
         refuse = table.chain("refuse")
+        translation = table.baseChain("translation", .nat, hook: .output, priority: 300)
     }
 
-    var all: [NFChain] { [refuse, block, output, input] }
+    var all: [NFChain] { [refuse, block, output, input, translation] }
 
     func rules() -> [NFRule] { outputRules() + inputRules() + blockRules() + refuseRules() }
 

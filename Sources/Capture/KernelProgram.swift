@@ -36,6 +36,15 @@ package struct KernelProgram: Sendable {
         return transaction
     }
 
+    /// Both tables go, but for the empty chain that keeps connections alive which were redirected: see `GuardChains.translation`.
+    package func retire() -> NFTransaction {
+        let guarding = GuardChains(settings)
+        var transaction = NFTransaction()
+        transaction.destroy(NFTableID(name: KernelNames.table))
+        transaction.install(NFRuleset(table: guarding.table, sets: [], chains: [guarding.translation], rules: [], elements: [:]))
+        return transaction
+    }
+
     /// Only what differs. Elements that somebody else added or took in the guard meanwhile (systemd's `NFTSet=`) are no error.
     package func update(from old: KernelState, to new: KernelState) -> NFTransaction {
         var transaction = NFTransaction()

@@ -7,11 +7,15 @@ final class ChangeGate {
     private var waiting: [CheckedContinuation<Void, Never>] = []
 
     func enter() async {
-        guard isTaken else {
-            isTaken = true
-            return
+        // Asked and taken inside: other jobs may run between the `await` and the closure, and a gate that was left meanwhile wakes nobody.
+        await withCheckedContinuation { continuation in
+            if isTaken {
+                waiting.append(continuation)
+            } else {
+                isTaken = true
+                continuation.resume()
+            }
         }
-        await withCheckedContinuation { waiting.append($0) }
     }
 
     func leave() {

@@ -85,10 +85,11 @@ package final class Gossip {
     /// Exchanges state with each address, all at once; returns when the last has answered or failed.
     /// Addresses that failed are called again from time to time while nobody in the pool has them.
     package func join(_ addresses: [SocketAddress]) async -> JoinResult {
-        guard isRunning else { return JoinResult(contacted: 0, failures: []) }
         let id = JoinID(number: nextJoin)
         nextJoin += 1
         return await withCheckedContinuation { continuation in
+            // Asked inside: it may have stopped between the `await` and here.
+            guard isRunning else { return continuation.resume(returning: JoinResult(contacted: 0, failures: [])) }
             joins[id] = continuation
             step(.join(id, addresses))
         }
@@ -96,8 +97,8 @@ package final class Gossip {
 
     /// Tells the pool, answers for about a second more, and stops.
     package func leave() async {
-        guard isRunning else { return }
         await withCheckedContinuation { continuation in
+            guard isRunning else { return continuation.resume() }
             leaves.append(continuation)
             step(.leave)
         }

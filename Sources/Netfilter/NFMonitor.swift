@@ -23,20 +23,7 @@ package final class NFMonitor {
 
     /// All events that wait; never blocks.
     package func drain() throws(NetfilterError) -> [NFEvent] {
-        var events: [NFEvent] = []
-        while events.count < Self.batch {
-            do {
-                guard let datagram = try socket.receive() else { break }
-                NetlinkMessage.forEach(in: datagram) { message in
-                    if let event = Self.event(message) { events.append(event) }
-                    return true
-                }
-            } catch {
-                guard error.code == ENOBUFS else { throw NetfilterError(.watch, .netlinkSocket, "nftables", error) }
-                events.append(.overflow)
-            }
-        }
-        return events
+        try socket.drain("nftables", most: Self.batch, overflow: .overflow, Self.event)
     }
 
     /// Attribute numbers from linux/netfilter/nf_tables.h.

@@ -34,20 +34,7 @@ package final class RouteMonitor {
 
     /// All events that wait, at most `NFMonitor.batch` or a few more; never blocks.
     package func drain() throws(NetfilterError) -> [RouteEvent] {
-        var events: [RouteEvent] = []
-        while events.count < NFMonitor.batch {
-            do {
-                guard let datagram = try socket.receive() else { break }
-                NetlinkMessage.forEach(in: datagram) { message in
-                    if let event = Self.event(message) { events.append(event) }
-                    return true
-                }
-            } catch {
-                guard error.code == ENOBUFS else { throw NetfilterError(.watch, .netlinkSocket, "rtnetlink", error) }
-                events.append(.overflow)
-            }
-        }
-        return events
+        try socket.drain("rtnetlink", most: NFMonitor.batch, overflow: .overflow, Self.event)
     }
 
     private static func event(_ message: NetlinkMessage) -> RouteEvent? {

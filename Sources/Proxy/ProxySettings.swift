@@ -54,6 +54,8 @@ package struct ProxySettings: Sendable {
         package var attempts = 3
         /// Bytes that one flow may move before the next flow has its turn.
         package var bytesPerTurn = 1 << 20
+        /// Bytes that one socket may hold in the kernel and not have sent yet. Without it one that never reads costs up to 4 MiB there (`tcp_wmem`).
+        package var unsentBytes = 256 << 10
         /// Bytes that a worker may hold for slow readers, all flows together.
         package var bufferedBytes = 256 << 20
         /// Pipes of bulk flows at one time, each with at most 1 MiB in it; more flows copy instead. And how many idle ones are kept.

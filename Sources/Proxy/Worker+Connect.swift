@@ -62,8 +62,10 @@ extension Worker {
         flow.pointee.phase = .relaying
         flow.pointee.active = now
         countOpened(flow)
-        if flow.pointee.client >= 0 { keepAlive(flow.pointee.client) }
-        if flow.pointee.server >= 0 { keepAlive(flow.pointee.server) }
+        for fd in [flow.pointee.client, flow.pointee.server] where fd >= 0 {
+            keepAlive(fd)
+            Socket.setUnsentLimit(fd, CInt(settings.limits.unsentBytes))
+        }
         if settings.timeouts.idle > .zero { setDeadline(slot, flow, settings.timeouts.idle) }
         pumpAll(slot, flow)
     }

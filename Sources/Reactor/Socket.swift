@@ -161,6 +161,9 @@ public enum Socket {
 
     public static func setNoDelay(_ fd: CInt) { _ = try? set(fd, CInt(IPPROTO_TCP), TCP_NODELAY, 1) }
 
+    /// Bounds what the kernel keeps for a socket that has not been sent yet (`TCP_NOTSENT_LOWAT`, tcp(7)); more makes it not writable.
+    public static func setUnsentLimit(_ fd: CInt, _ bytes: CInt) { _ = try? set(fd, CInt(IPPROTO_TCP), TCP_NOTSENT_LOWAT, bytes) }
+
     /// Makes the next `close` send RST instead of FIN, and drop what was not sent.
     public static func resetOnClose(_ fd: CInt) {
         var value = linger(l_onoff: 1, l_linger: 0)

@@ -94,7 +94,7 @@ extension AgentAPI {
             entries.insert(
                 CertificateEntry(
                     kind: .root, identity: "spiffe://\(agent.identity.mesh?.trustDomain ?? "")", state: .valid, notAfter: nil, expiresInSeconds: nil,
-                    renewsInSeconds: nil, fingerprint: Hex.text(Hash.sha256(root))), at: 0)
+                    renewsInSeconds: nil, fingerprint: Hex.encode(Hash.sha256(root))), at: 0)
         }
         return CertificateList(certificates: entries)
     }

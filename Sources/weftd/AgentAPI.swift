@@ -32,7 +32,7 @@ struct AgentAPI: AgentControl {
             let credentials = try await startOrUndo(force: true)
             return InitReport(
                 trustDomain: credentials.trustDomain, node: credentials.mesh.node, identity: credentials.nodeIdentity.description,
-                rootFingerprint: credentials.bundle.rootsDER.first.map { Hex.text(Hash.sha256($0)) } ?? "")
+                rootFingerprint: credentials.bundle.rootsDER.first.map { Hex.encode(Hash.sha256($0)) } ?? "")
         }
     }
 
@@ -163,13 +163,5 @@ struct AgentAPI: AgentControl {
             case (_, .internal), (_, .kernel): error.retryable ? .unavailable : .failed
             }
         return APIError(kind, code: error.code, error.message, remedy: error.remedy, source: error.source.rawValue)
-    }
-}
-
-/// Bytes as lower case hexadecimal.
-enum Hex {
-    static func text(_ bytes: [UInt8]) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 }

@@ -121,6 +121,7 @@ final class Mesh {
         isLoaded = true
         changed(atOnce: true)
         await serving()
+        logger.debug("every worker has its first snapshot")
         rejoinTimer = ControlLoop.shared.every(.seconds(30)) { [weak self] in self?.rejoinIfAlone() }
         await join()
     }
@@ -147,8 +148,10 @@ final class Mesh {
     }
 
     private func serving() async {
-        guard !isProxyReady else { return }
-        await withCheckedContinuation { continuation in onServing.append { continuation.resume() } }
+        // Asked inside: other jobs may run between the `await` and the closure.
+        await withCheckedContinuation { continuation in
+            if isProxyReady || isStopped { continuation.resume() } else { onServing.append { continuation.resume() } }
+        }
     }
 
     // MARK: Other nodes
@@ -169,6 +172,7 @@ final class Mesh {
     private func join() async {
         let seeds = Array(Set(gossipSeeds)).prefix(16)
         guard !seeds.isEmpty else { return }
+        logger.debug("calling gossip at \(seeds.map(\.description).joined(separator: ", "))")
         let result = await gossip.join(Array(seeds))
         if result.contacted == 0 { logger.warning("no other node answered gossip at \(seeds.map(\.description).joined(separator: ", ")); trying again every 30 s") }
     }

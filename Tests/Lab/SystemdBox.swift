@@ -75,7 +75,7 @@ final class SystemdBox {
     @discardableResult
     func run(_ script: String, timeout: Int = 60) throws -> Output {
         let enter = ["nsenter", "-t", leader, "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
-        let environment = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER="]
+        let environment = ["env", "-i", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER="]
         return try Process.run(enter + environment + ["timeout", "--kill-after=2", "\(timeout)", "bash", "-c", script])
     }
 

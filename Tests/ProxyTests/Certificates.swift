@@ -11,7 +11,7 @@ enum Certificates {
     }
     static func trust() throws -> TrustStore { try TrustStore(rootsDER: [try read("\(directory)/ca.der")]) }
 
-    static func identity(_ account: String) -> String { "spiffe://\(trustDomain)/ns/default/sa/\(account)" }
+    static func identity(_ account: String) -> String { "spiffe://\(account == "foreign" ? "elsewhere.test" : trustDomain)/ns/default/sa/\(account)" }
 
     // Written once, while `directory` is made, and read at exit.
     private nonisolated(unsafe) static var made = ""
@@ -26,11 +26,12 @@ enum Certificates {
             openssl x509 -in ca.pem -outform DER -out ca.der
 
             """
-        for account in ["client", "server", "other"] {
+        // `expired` was valid until yesterday; `foreign` is of another trust domain under the same root; `stranger` has a root of its own.
+        for account in ["client", "server", "other", "foreign", "expired", "stranger"] {
             script += """
                 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout \(account).key -out \(account).csr -subj /
                 printf 'subjectAltName=critical,URI:\(identity(account))\\nextendedKeyUsage=serverAuth,clientAuth\\nkeyUsage=digitalSignature\\n' > \(account).ext
-                openssl x509 -req -in \(account).csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 -extfile \(account).ext -outform DER -out \(account).der
+                \(account == "stranger" ? "openssl x509 -req -in stranger.csr -signkey stranger.key -days 1" : "openssl x509 -req -in \(account).csr -CA ca.pem -CAkey ca.key -CAcreateserial -days \(account == "expired" ? -1 : 1)") -extfile \(account).ext -outform DER -out \(account).der
                 openssl pkcs8 -topk8 -nocrypt -in \(account).key -outform DER -out \(account).key.der
 
                 """

@@ -12,6 +12,9 @@ final class Mesh {
     let near: ProxyPool
     let far: ProxyPool
     let entry: SocketAddress
+    /// Where the far node takes tunnels.
+    let tunnel: SocketAddress
+    private(set) var snapshots: (near: Snapshot, far: Snapshot)?
     let service = SocketAddress(IPAddress("240.240.0.9")!, port: 9080)
     let names = Interner()
     private(set) var ended: [FlowRecord] = []
@@ -21,11 +24,12 @@ final class Mesh {
     ///   - endpoints: the addresses registered at the far node; several stand for several instances.
     ///   - expected: the account that the near node takes the endpoints for.
     ///   - direct: relay in plaintext to the first endpoint instead.
-    init(_ endpoints: [SocketAddress], expected: String = "server", direct: Bool = false, local: [SocketAddress]? = nil, adjust: (inout ProxySettings) -> Void = { _ in })
-        async throws
-    {
+    ///   - start: give both nodes their snapshots and wait until they accept.
+    init(_ endpoints: [SocketAddress], expected: String = "server", direct: Bool = false, local: [SocketAddress]? = nil,
+        start: Bool = true, adjust: (inout ProxySettings) -> Void = { _ in }, adjustFar: (inout ProxySettings) -> Void = { _ in }
+    ) async throws {
         entry = try Peers.freePort()
-        let tunnel = try Peers.freePort()
+        tunnel = try Peers.freePort()
         var settings = ProxySettings()
         settings.bare = [(entry, direct ? endpoints[0] : service)]
         adjust(&settings)
@@ -33,10 +37,12 @@ final class Mesh {
         var farSettings = ProxySettings()
         farSettings.tunnel = [tunnel]
         farSettings.timeouts = settings.timeouts
+        farSettings.limits = settings.limits
+        adjustFar(&farSettings)
         far = try ProxyPool(settings: farSettings)
         let (client, server) = (names.id(Certificates.identity("client")), names.id(Certificates.identity("server")))
         let wanted = names.id(Certificates.identity(expected))
-        let targets = endpoints.map { Snapshot.Target(address: $0, tunnel: tunnel, identity: wanted, node: names.id("far"), eligible: true) }
+        let targets = endpoints.map { [tunnel] in Snapshot.Target(address: $0, tunnel: tunnel, identity: wanted, node: names.id("far"), eligible: true) }
         let reachable = local ?? endpoints
         let nearSnapshot = try snapshot(
             services: [service: .init(name: names.id("reviews.default"), targets: targets)], local: [:],
@@ -44,8 +50,10 @@ final class Mesh {
         let farSnapshot = try snapshot(
             services: [:], local: Dictionary(uniqueKeysWithValues: reachable.map { ($0, .init(service: names.id("reviews.default"), identity: server)) }),
             credentials: [server: Certificates.credential("server")], workloads: [], wanted: server)
-        near.onReport = { [unowned self] in note($0) }
-        far.onReport = { [unowned self] in note($0) }
+        snapshots = (nearSnapshot, farSnapshot)
+        near.onReport = { [weak self] in self?.note($0) }
+        far.onReport = { [weak self] in self?.note($0) }
+        guard start else { return }
         for (pool, snapshot) in [(near, nearSnapshot), (far, farSnapshot)] {
             await withCheckedContinuation { continuation in
                 pool.onReady = { continuation.resume() }
@@ -64,9 +72,15 @@ final class Mesh {
             nodeAddresses: [:], serverNameOf: [wanted: "server.default.mesh.test"])
     }
 
+    /// How many flows have ended since the start, forgotten ones too.
+    private(set) var endedCount = 0
+    func forgetEnded() { ended = [] }
+
     private func note(_ report: WorkerReport) {
         switch report {
-        case .flows(let flows): ended += flows
+        case .flows(let flows):
+            ended += flows
+            endedCount += flows.count
         case .problem(let problem): problems.append(problem)
         default: break
         }
@@ -74,8 +88,21 @@ final class Mesh {
 
     /// Waits until so many flows have ended.
     func ends(_ count: Int) async -> [FlowRecord] {
-        for _ in 0..<200 where ended.count < count { await ControlLoop.shared.sleep(.milliseconds(25)) }
+        await until { ended.count >= count }
         return ended
+    }
+
+    /// Waits for something, five seconds at most.
+    func until(_ condition: () async -> Bool) async {
+        for _ in 0..<500 {
+            if await condition() { return }
+            await ControlLoop.shared.sleep(.milliseconds(10))
+        }
+    }
+
+    /// Sums a counter of both nodes.
+    func sum(_ counter: (WorkerStatistics) -> Int) async -> Int {
+        (await near.statistics() + (await far.statistics())).map(counter).reduce(0, +)
     }
 
     func stop() async {

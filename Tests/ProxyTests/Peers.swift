@@ -33,12 +33,52 @@ enum Peers {
         shutdown(fd, CInt(SHUT_WR))
     }
 
-    static func connect(_ address: SocketAddress) throws -> CInt {
+    static func connect(_ address: SocketAddress, receiveBuffer: CInt = 0) throws -> CInt {
         let fd = Glibc.socket(address.ip.isV4 ? AF_INET : AF_INET6, CInt(SOCK_STREAM.rawValue), 0)
-        if address.withSockaddr({ Glibc.connect(fd, $0, $1) }) != 0 { throw Errno.current }
+        if receiveBuffer > 0 { try Socket.set(fd, SOL_SOCKET, SO_RCVBUF, receiveBuffer) }
+        if address.withSockaddr({ Glibc.connect(fd, $0, $1) }) != 0 {
+            let error = Errno.current
+            close(fd)
+            throw error
+        }
         var timeout = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         return fd
+    }
+
+    // MARK: What the process has
+
+    static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    static func openDescriptors() -> Int { (0..<CInt(20_000)).reduce(0) { $0 + (fcntl($1, F_GETFD) >= 0 ? 1 : 0) } }
+    static func highestDescriptor() -> CInt { (0..<CInt(20_000)).last { fcntl($0, F_GETFD) >= 0 } ?? 2 }
+    /// Bytes that malloc has given out, of all its arenas: from the totals at the end of malloc_info(3), which the Glibc module does not have.
+    static func allocatedBytes() -> Int {
+        typealias Info = @convention(c) (CInt, UnsafeMutablePointer<FILE>?) -> CInt
+        let info = unsafeBitCast(dlsym(nil, "malloc_info")!, to: Info.self)
+        var (text, size): (UnsafeMutablePointer<CChar>?, Int) = (nil, 0)
+        let file = open_memstream(&text, &size)
+        _ = info(0, file)
+        fclose(file)
+        defer { free(text) }
+        let all = String(cString: text!)
+        // The part behind the last arena.
+        let totals = all.split(separator: "\n").reversed().prefix { !$0.contains("</heap>") }
+        func total(_ name: String) -> Int {
+            guard let line = totals.first(where: { $0.contains("type=\"\(name)\"") }), let quoted = line.split(separator: "\"").last(where: { Int($0) != nil }) else { return 0 }
+            return Int(quoted)!
+        }
+        return total("current") - total("fast") - total("rest") + total("mmap")
+    }
+
+    /// Breaks every connection of this process to an address, as a network would.
+    static func cut(to address: SocketAddress) {
+        for fd in 3..<CInt(1024) where Socket.peerAddress(fd) == address { shutdown(fd, CInt(SHUT_RDWR)) }
     }
 
     @discardableResult
