@@ -41,7 +41,9 @@ package struct KernelProgram: Sendable {
         let guarding = GuardChains(settings)
         var transaction = NFTransaction()
         transaction.destroy(NFTableID(name: KernelNames.table))
-        transaction.install(NFRuleset(table: guarding.table, sets: [], chains: [guarding.translation], rules: [], elements: [:]))
+        // A rule that asks for connections, or the kernel stops following them.
+        let follow = guarding.translation.rule("connections that exist go on", RuleWords.isNotNew, .return)
+        transaction.install(NFRuleset(table: guarding.table, chains: [guarding.translation], rules: [follow]))
         return transaction
     }
 

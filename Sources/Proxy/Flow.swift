@@ -9,6 +9,8 @@ struct Half {
     var stashCount = 0
     var stashCapacity = 0
     var pipe: Pipe?
+    /// Much comes at once, so that it pays to splice. Small messages cost less as a read and a write, however many have passed.
+    var bulk = false
     /// Bytes moved so far.
     var total: UInt64 = 0
     /// The source has ended.

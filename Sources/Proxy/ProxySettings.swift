@@ -39,6 +39,9 @@ package struct ProxySettings: Sendable {
     }
 
     package struct Limits: Sendable {
+        /// Accepted descriptors with this number or a higher one are refused, so that the rest of the agent always has some: below the open-files
+        /// limit by a margin. (Running out altogether ends the process: libdispatch traps when it cannot look at its own threads.)
+        package var descriptors = CInt.max
         /// Flows of one worker at one time.
         package var flows = 100_000
         /// Tunnels of one worker at one time.
@@ -55,7 +58,7 @@ package struct ProxySettings: Sendable {
         /// Bytes that one flow may move before the next flow has its turn.
         package var bytesPerTurn = 1 << 20
         /// Bytes that one socket may hold in the kernel and not have sent yet. Without it one that never reads costs up to 4 MiB there (`tcp_wmem`).
-        package var unsentBytes = 256 << 10
+        package var unsentBytes = 1 << 20
         /// Bytes that a worker may hold for slow readers, all flows together.
         package var bufferedBytes = 256 << 20
         /// Pipes of bulk flows at one time, each with at most 1 MiB in it; more flows copy instead. And how many idle ones are kept.

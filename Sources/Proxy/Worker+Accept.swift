@@ -23,7 +23,14 @@ extension Worker {
         let listener = listeners[index]
         for _ in 0..<Self.acceptsPerTurn {
             switch Socket.accept(listener.fd.fd.raw) {
-            case .accepted(let fd, let peer): accepted(fd, peer, listener)
+            case .accepted(let fd, let peer):
+                // The kernel gives the lowest free number, so a high one says how many are open.
+                guard fd.raw < settings.limits.descriptors else {
+                    statistics.ends[Int(FlowEnd.descriptorLimit.rawValue)] &+= 1
+                    Socket.resetOnClose(fd.raw)
+                    return pauseAccepting()
+                }
+                accepted(fd, peer, listener)
             case .wouldBlock: return
             case .failed: return
             case .gone: continue
@@ -73,8 +80,6 @@ extension Worker {
 
     /// Descriptors have run out: end one caller's connection with the reserve, so that it sees an end instead of silence, and rest a little.
     private func shed(_ listener: Listener) {
-        statistics.acceptsPaused &+= 1
-        pipes.closeIdle()
         reserve = nil
         if case .accepted(let fd, _) = Socket.accept(listener.fd.fd.raw) {
             statistics.ends[Int(FlowEnd.descriptorLimit.rawValue)] &+= 1
@@ -82,6 +87,12 @@ extension Worker {
         }
         let fresh = clinux_open("/dev/null", O_RDONLY | O_CLOEXEC, 0)
         reserve = fresh >= 0 ? OwnedFD(consuming: fresh) : nil
+        pauseAccepting()
+    }
+
+    private func pauseAccepting() {
+        statistics.acceptsPaused &+= 1
+        pipes.closeIdle()
         if acceptsPausedUntil == nil {
             for listener in listeners { epoll.remove(listener.fd.fd.raw) }
             problem("descriptor_limit", "no file descriptor is left: new connections wait; raise LimitNOFILE of weft.service")

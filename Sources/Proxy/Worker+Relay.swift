@@ -93,7 +93,8 @@ extension Worker {
             return false
         case .writeFailed(let error):
             // What the dead socket had sent before is still owed to the other side: the answer of a server that did not want the whole upload.
-            _ = up ? move(&flow.pointee.down, flow.pointee.server, flow.pointee.client, true) : move(&flow.pointee.up, flow.pointee.client, flow.pointee.server, true)
+            let (client, server) = (flow.pointee.client, flow.pointee.server)
+            _ = up ? move(&flow.pointee.down, server, client, true) : move(&flow.pointee.up, client, server, true)
             finish(slot, flow, up ? .serverReset : .clientReset, errno: error)
             return false
         case .outOfMemory:
@@ -124,13 +125,14 @@ extension Worker {
                 return .finished
             }
             if budget <= 0 { return .more }
-            if half.total >= Self.spliceThreshold, half.pipe != nil || takePipe(&half) {
+            if half.bulk, half.pipe != nil || takePipe(&half) {
                 switch half.pipe!.fill(from: source) {
                 case .bytes(let count): budget -= count
                 case .endOfStream: half.ended = true
                 case .wouldBlock:
                     // An idle flow holds no pipe.
                     releasePipe(&half)
+                    half.bulk = settings.limits.bytesPerTurn - budget >= Self.bulkRead
                     return .blocked
                 case .failed(let error): return .readFailed(error.code)
                 }
@@ -139,6 +141,7 @@ extension Worker {
             switch Socket.read(source, scratch, Self.scratchSize) {
             case .bytes(let count):
                 budget -= count
+                if count >= Self.bulkRead, half.total >= Self.spliceThreshold { half.bulk = true }
                 switch Socket.write(destination, scratch, count) {
                 case .bytes(let written):
                     half.total &+= UInt64(written)

@@ -18,7 +18,9 @@ import Traffic
 /// from `run` on; it is created by the thread that starts it.
 final class Worker: @unchecked Sendable {
     static let scratchSize = 64 * 1024
+    /// A flow is spliced once so much has passed, and while a turn brings at least `bulkRead`.
     static let spliceThreshold: UInt64 = 64 * 1024
+    static let bulkRead = 16 * 1024
 
     let index: Int
     let settings: ProxySettings

@@ -60,7 +60,7 @@ public struct Pipe {
 
 /// Empty pipes kept for the next bulk flow. Owned by one thread.
 public struct PipePool: ~Copyable {
-    private var idle: [Pipe] = []
+    private(set) var idle: [Pipe] = []
     /// The most idle pipes kept; two descriptors each.
     private let bound: Int
     /// The most pipes lent at one time: each may hold `Pipe.capacity` bytes of kernel memory for a slow reader.

@@ -7,6 +7,7 @@ import Platform
 public struct TimerWheel: ~Copyable {
     private static let tick: UInt64 = 100_000_000
     private static let slots = 512
+    private static let keptCapacity = 32
     private var buckets: [[Token]]
     private var position: UInt64
     /// Timers set and not yet fired.
@@ -44,7 +45,8 @@ public struct TimerWheel: ~Copyable {
             if buckets[index].isEmpty { continue }
             count -= buckets[index].count
             due.append(contentsOf: buckets[index])
-            buckets[index].removeAll(keepingCapacity: true)
+            // What one burst needed is not kept for good in every bucket that it went through.
+            if buckets[index].count > Self.keptCapacity { buckets[index] = [] } else { buckets[index].removeAll(keepingCapacity: true) }
         }
     }
 

@@ -130,13 +130,14 @@ final class Mesh {
     func stop(grace: Duration) async {
         guard !isStopped else { return }
         isStopped = true
-        capture.stop()
+        capture.stop(connectionsGoOn: grace > .zero)
         dns.stop()
         for timer in [snapshotTimer, rejoinTimer].compactMap({ $0 }) { ControlLoop.shared.cancel(timer) }
         await gossip.leave()
         gossip.stop()
         await catalog.stop()
         await proxy.drain(grace: grace)
+        capture.forget()
         for body in onServing { body() }
         onServing = []
     }

@@ -39,6 +39,14 @@ struct NodeAddresses {
 extension AgentConfiguration {
     private static var hasIPv6: Bool { access("/proc/net/if_inet6", F_OK) == 0 }
 
+    /// The open-files limit less what gossip, plane, management and the flows' second sockets need.
+    private static var descriptorCeiling: CInt {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0, limit.rlim_cur < rlim_t(CInt.max) else { return .max }
+        let open = CInt(limit.rlim_cur)
+        return open > 2048 ? open - 512 : open * 3 / 4
+    }
+
     func proxySettings() -> ProxySettings {
         var result = ProxySettings()
         result.workers = workers > 0 ? workers : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
@@ -59,6 +67,7 @@ extension AgentConfiguration {
         result.timeouts.halfClosed = timeouts.halfClosed
         result.timeouts.tunnelIdle = timeouts.tunnelIdle
         result.limits.flows = max(1, limits.flows / result.workers)
+        result.limits.descriptors = Self.descriptorCeiling
         result.backlog = max(16, limits.pendingFlows)
         result.timeouts.hold = timeouts.hold
         result.limits.tunnelsPerPeer = limits.tunnelsPerPeer

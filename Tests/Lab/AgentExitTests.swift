@@ -33,19 +33,22 @@ extension Lab {
                 #expect(lastFailure - killed < 0.1)
                 #expect(after.filter { $0.started > killed + 0.1 }.count > 50 && after.allSatisfy { $0.started < killed + 0.1 || !$0.failed })
 
+                // The one that was under way ended with the agent; it did not wait for an answer that cannot come.
+                let cut = try load.calls().filter { $0.started <= killed && $0.ended > killed }
+                #expect(cut.allSatisfy { $0.ended < killed + 0.3 }, "\(cut)")
                 let name = try attempt(a, "web", "name", "reviews")
                 #expect(name.result == "unknown" && name.milliseconds < 500, "\(name)")
                 let address = try attempt(a, "web", "tcp", virtual, "9080")
                 #expect(address.result == "ECONNREFUSED" && address.milliseconds < 100, "\(virtual): \(address)")
                 #expect(try attempt(a, "web", "name", "outside.example").result == "192.0.2.80")
                 let rules = try a.shell("nft list ruleset")
-                #expect(!rules.contains("redirect") && rules.contains("table inet weft-guard") && !rules.contains("table inet weft {"))
+                #expect(!rules.contains("redirect to") && rules.contains("table inet weft-guard") && !rules.contains("table inet weft {"))
 
                 try a.startAgent()
                 let back = Clock.now
                 try load.succeeds(since: back)
                 try probe.succeeds(since: back)
-                #expect(try a.shell("nft list ruleset").contains("redirect"))
+                #expect(try a.shell("nft list ruleset").contains("redirect to"))
             }
         }
 
@@ -82,6 +85,27 @@ extension Lab {
                 #expect(try attempt(b, nil, "tcp", a.address, "16001").result == "ECONNREFUSED")
                 #expect(try a.run("web", "curl", "-sS", "--max-time", "5", "http://\(b.address):7000/").out.contains("from plain"))
                 thief.end()
+            }
+        }
+
+        @Test("flows that run go on while an agent that stops drains")
+        func drain() throws {
+            try LabNetwork.with { network in
+                let (a, b) = try LabMesh.pair(network)
+                let script = """
+                    import socket, time
+                    c = socket.create_connection(("reviews", 9080), timeout=10); c.sendall(b"echo\\n"); print("ready", flush=True)
+                    while True: c.sendall(b"x"); assert c.recv(1) == b"x"; print(time.monotonic(), flush=True); time.sleep(0.05)
+                    """
+                let client = try a.start("web", network.python, "-IBSc", script)
+                try client.says("ready")
+                try Clock.until("bytes go to and fro") { client.out.split(separator: "\n").count > 5 }
+                let time = Clock.now
+                let status = try a.stopAgent()
+                let echoes = client.out.split(separator: "\n").compactMap { Double($0) }.filter { $0 > time + 0.5 }
+                #expect(status == 0 && echoes.count > 10, "\(echoes.count) answers while it drained; \(client.errors)")
+                #expect(try a.shell("nft list ruleset").isEmpty)
+                #expect(try b.ask(Status.self, "status").state == .ready)
             }
         }
 

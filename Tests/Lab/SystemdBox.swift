@@ -140,10 +140,18 @@ extension SystemdBox {
             posix_spawn_file_actions_adddup2(&actions, input, 0)
             posix_spawn_file_actions_adddup2(&actions, output, 1)
             if let error { posix_spawn_file_actions_adddup2(&actions, error, 2) }
+            // A thread of the test runner may block signals; a child that inherits that could not be ended.
+            var attributes = posix_spawnattr_t()
+            posix_spawnattr_init(&attributes)
+            defer { posix_spawnattr_destroy(&attributes) }
+            var none = sigset_t()
+            sigemptyset(&none)
+            posix_spawnattr_setsigmask(&attributes, &none)
+            posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
             var pid = pid_t()
             var raw: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
             defer { raw.forEach { free($0) } }
-            let result = posix_spawnp(&pid, arguments[0], &actions, nil, &raw, environ)
+            let result = posix_spawnp(&pid, arguments[0], &actions, &attributes, &raw, environ)
             guard result == 0 else { throw Failure(description: "\(arguments[0]): \(String(cString: strerror(result)))") }
             return pid
         }

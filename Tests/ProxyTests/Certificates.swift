@@ -28,10 +28,11 @@ enum Certificates {
             """
         // `expired` was valid until yesterday; `foreign` is of another trust domain under the same root; `stranger` has a root of its own.
         for account in ["client", "server", "other", "foreign", "expired", "stranger"] {
+            let issuer = account == "stranger" ? "-signkey stranger.key" : "-CA ca.pem -CAkey ca.key -CAcreateserial"
             script += """
                 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout \(account).key -out \(account).csr -subj /
                 printf 'subjectAltName=critical,URI:\(identity(account))\\nextendedKeyUsage=serverAuth,clientAuth\\nkeyUsage=digitalSignature\\n' > \(account).ext
-                \(account == "stranger" ? "openssl x509 -req -in stranger.csr -signkey stranger.key -days 1" : "openssl x509 -req -in \(account).csr -CA ca.pem -CAkey ca.key -CAcreateserial -days \(account == "expired" ? -1 : 1)") -extfile \(account).ext -outform DER -out \(account).der
+                openssl x509 -req -in \(account).csr \(issuer) -days \(account == "expired" ? -1 : 1) -extfile \(account).ext -outform DER -out \(account).der
                 openssl pkcs8 -topk8 -nocrypt -in \(account).key -outform DER -out \(account).key.der
 
                 """
@@ -44,6 +45,9 @@ enum Certificates {
         atexit { if getpid() == Certificates.maker { system("rm -rf \(Certificates.made)") } }
         return directory
     }()
+
+    /// For a process that ends without `atexit`, as the child of an exit test.
+    static func remove() { _ = system("rm -rf \(directory)") }
 
     private static func read(_ path: String) throws -> [UInt8] {
         guard let file = fopen(path, "r") else { return [] }

@@ -21,6 +21,7 @@ struct FairnessTests {
         let mesh = try await Mesh([application]) {
             $0.limits.streamsPerTunnel = 2000
             $0.limits.streamWindow = window
+            $0.limits.unsentBytes = 64 << 10
         }
         let entry = mesh.entry
         let alone = try await Self.fast(entry)

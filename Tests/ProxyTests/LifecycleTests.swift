@@ -124,6 +124,28 @@ struct LifecycleTests {
     }
 
     @Control
+    @Test("a connection straight to a proxy port is refused once, and goes round in no loop", arguments: ["127.0.0.1", "::1"], [true, false])
+    func straightToTheProxy(address: String, anyAddress: Bool) async throws {
+        let ip = IPAddress(address)!
+        let port = try Peers.freePort().port
+        let listener = SocketAddress(anyAddress ? (ip.isV4 ? .anyV4 : IPAddress("::")!) : ip, port: port)
+        let mesh = try await Mesh([try Peers.server(Peers.echo)]) { $0.outbound = [listener] }
+        let count = try await blockingWork {
+            let fd = try Peers.connect(SocketAddress(ip, port: port))
+            defer { close(fd) }
+            Peers.sendAll(fd, [1])
+            var byte: UInt8 = 0
+            return read(fd, &byte, 1)
+        }
+        #expect(count <= 0)
+        await ControlLoop.shared.sleep(.milliseconds(100))
+        // Which of the two depends on whether the kernel tracks connections here.
+        let ends = await mesh.ends(1).map(\.end)
+        #expect(ends == [.loop] || ends == [.noOriginalDestination])
+        await mesh.stop()
+    }
+
+    @Control
     @Test("a snapshot is not lost to a full mailbox, and the last one counts")
     func snapshotSurvives() async throws {
         let reports = try Mailbox<WorkerReport>(bound: 16)

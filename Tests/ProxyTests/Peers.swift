@@ -78,7 +78,7 @@ enum Peers {
 
     /// Breaks every connection of this process to an address, as a network would.
     static func cut(to address: SocketAddress) {
-        for fd in 3..<CInt(1024) where Socket.peerAddress(fd) == address { shutdown(fd, CInt(SHUT_RDWR)) }
+        for fd in 3..<CInt(20_000) where Socket.peerAddress(fd) == address { shutdown(fd, CInt(SHUT_RDWR)) }
     }
 
     @discardableResult

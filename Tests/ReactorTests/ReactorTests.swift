@@ -53,6 +53,18 @@ struct TimerWheelTests {
         #expect(rest == -1)
     }
 
+    @Test("after a long sleep without timers a near deadline is still near")
+    func sleeps() {
+        var wheel = TimerWheel(now: at(0))
+        wheel.catchUp(at(3_600_000))
+        wheel.set(token(1), at: at(3_601_000))
+        var due: [Token] = []
+        wheel.advance(to: at(3_600_900), due: &due)
+        #expect(due.isEmpty)
+        wheel.advance(to: at(3_601_200), due: &due)
+        #expect(due == [token(1)])
+    }
+
     @Test("a deadline beyond a turn is named early, so that its owner asks again")
     func far() {
         var wheel = TimerWheel(now: at(0))
@@ -60,6 +72,25 @@ struct TimerWheelTests {
         var due: [Token] = []
         wheel.advance(to: at(60_000), due: &due)
         #expect(due == [token(1)])
+    }
+}
+
+@Suite("Pipe pool")
+struct PipePoolTests {
+    @Test("no more pipes are lent than the bound, and idle ones are closed when descriptors are short")
+    func bounds() {
+        var pool = PipePool(bound: 1, most: 2)
+        let pipes = [pool.take(), pool.take()].compactMap { $0 }
+        let third = pool.take()
+        #expect(pipes.count == 2 && third == nil)
+        for pipe in pipes { pool.give(pipe) }
+        let lent = pool.lent
+        #expect(lent == 0)
+        let kept = pool.idle.count
+        #expect(kept == 1, "one is kept, the other closed")
+        pool.closeIdle()
+        let left = pool.idle.count
+        #expect(left == 0)
     }
 }
 

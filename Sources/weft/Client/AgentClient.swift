@@ -15,6 +15,8 @@ struct AgentClient: Sendable {
     let socket: String
 
     /// Calls an operation and reads its answer.
+    // Inlined into the commands, it makes the optimiser of Swift 6.3.1 crash while it splits their coroutines.
+    @inline(never)
     func call<A: Decodable>(
         _ route: Route, parameter: String = "", query: [(String, String?)] = [], body: (any APIRequest)? = nil, timeout: TimeAmount = defaultTimeout
     ) async throws -> (answer: A, raw: [UInt8]) {

@@ -1,0 +1,124 @@
+import Glibc
+import HTTPWire
+import Platform
+import Reactor
+import TLS
+
+/// Moving the frames of an open tunnel.
+extension Worker {
+    private static let readsPerTurn = 64
+    private static let stagingSize = 16_384
+
+    /// Reads, decrypts and handles frames. False when the tunnel is gone.
+    func readTunnel(_ slot: UInt32, _ tunnel: Tunnel) -> Bool {
+        tunnel.readWantsWrite = false
+        for _ in 0..<Self.readsPerTurn {
+            switch tunnel.tls!.read(into: UnsafeMutableRawBufferPointer(start: scratch, count: Self.scratchSize)) {
+            case .bytes(let count):
+                tunnel.heard = now
+                tunnel.pinged = false
+                let result = tunnel.http!.feed(UnsafeRawBufferPointer(start: scratch, count: count), at: now, events: &events)
+                handleEvents(slot, tunnel)
+                if case .failed(let failure) = result {
+                    statistics.floods[failure.code, default: 0] &+= 1
+                    problem("http2_\(failure.code)", "tunnel with \(tunnel.peer): \(failure)")
+                    flushTunnel(slot, tunnel)
+                    if tunnel.phase != .closed { closeTunnel(slot, tunnel, .tunnelLost) }
+                    return false
+                }
+            case .wantsRead: return true
+            case .wantsWrite:
+                tunnel.readWantsWrite = true
+                return true
+            case .endOfStream:
+                closeTunnel(slot, tunnel, .tunnelLost)
+                return false
+            case .failed(let error):
+                if case .open = tunnel.phase, tunnel.http!.activeStreams > 0 { problem("tunnel_lost", "tunnel with \(tunnel.peer): \(error)") }
+                closeTunnel(slot, tunnel, .tunnelLost)
+                return false
+            }
+        }
+        tunnels[slot].pointee.readMore = true
+        schedule(slot)
+        return true
+    }
+
+    /// Encrypts and writes what the session has to say, small frames together in one record.
+    func flushTunnel(_ slot: UInt32, _ tunnel: Tunnel) {
+        guard tunnel.phase == .open, !tunnel.writeBlocked else { return }
+        guard writePending(slot, tunnel) else { return }
+        var staged = 0
+        var budget = settings.limits.bytesPerTurn
+        let staging = output
+        while budget > 0, let chunk = tunnel.http!.nextOutput(events: &events) {
+            budget -= chunk.count
+            if staged + chunk.count > Self.stagingSize {
+                guard write(slot, tunnel, UnsafeRawBufferPointer(start: staging, count: staged), then: chunk) else { return }
+                staged = 0
+                if chunk.count == 0 { continue }
+            } else {
+                memcpy(staging + staged, chunk.baseAddress!, chunk.count)
+                staged += chunk.count
+            }
+        }
+        if staged > 0, !write(slot, tunnel, UnsafeRawBufferPointer(start: staging, count: staged), then: UnsafeRawBufferPointer(start: nil, count: 0)) { return }
+        if !events.isEmpty { handleEvents(slot, tunnel) }
+        if budget <= 0 { schedule(slot) }
+        if tunnel.phase == .open, tunnel.http!.isFinished { closeTunnel(slot, tunnel, .tunnelLost) }
+    }
+
+    /// Writes two runs of bytes; what the socket does not take is kept. False when no more can be written now.
+    private func write(_ slot: UInt32, _ tunnel: Tunnel, _ first: UnsafeRawBufferPointer, then second: UnsafeRawBufferPointer) -> Bool {
+        for run in [first, second] where run.count > 0 {
+            if tunnel.writeBlocked {
+                tunnel.pending.append(contentsOf: run)
+                continue
+            }
+            var offset = 0
+            while offset < run.count {
+                switch tunnel.tls!.write(UnsafeRawBufferPointer(rebasing: run[offset...])) {
+                case .bytes(let count): offset += count
+                case .wantsRead, .wantsWrite:
+                    tunnel.pending.append(contentsOf: run[offset...])
+                    tunnel.writeBlocked = true
+                    offset = run.count
+                case .endOfStream, .failed:
+                    events.removeAll()
+                    closeTunnel(slot, tunnel, .tunnelLost)
+                    return false
+                }
+            }
+        }
+        if tunnel.writeBlocked {
+            if !events.isEmpty { handleEvents(slot, tunnel) }
+            return false
+        }
+        return true
+    }
+
+    private func writePending(_ slot: UInt32, _ tunnel: Tunnel) -> Bool {
+        while tunnel.pendingOffset < tunnel.pending.count {
+            let offset = tunnel.pendingOffset
+            let result = tunnel.pending.withUnsafeBytes { tunnel.tls!.write(UnsafeRawBufferPointer(rebasing: $0[offset...])) }
+            switch result {
+            case .bytes(let count): tunnel.pendingOffset += count
+            case .wantsRead, .wantsWrite:
+                tunnel.writeBlocked = true
+                return false
+            case .endOfStream, .failed:
+                closeTunnel(slot, tunnel, .tunnelLost)
+                return false
+            }
+        }
+        if !tunnel.pending.isEmpty { tunnel.clearPending() }
+        return true
+    }
+
+    /// Queues a tunnel for output at the end of this turn: frames of many streams then share records.
+    func schedule(_ slot: UInt32) {
+        guard !tunnels[slot].pointee.queued else { return }
+        tunnels[slot].pointee.queued = true
+        ready.append(Token(kind: TokenKind.tunnel, slot: slot, generation: tunnels.generation(slot)))
+    }
+}
