@@ -168,7 +168,7 @@ package final class CaptureEngine {
 
     func wantedState() -> KernelState {
         var state = KernelState(endpoints: endpoints, strictPorts: strictPorts)
-        for cgroup in running?.tree.matched.values ?? [:].values where cgroup.refusal == nil { state.cgroups.insert(cgroup.id) }
+        for cgroup in running?.tree.matched.values ?? [:].values where cgroup.isHeld { state.cgroups.insert(cgroup.id) }
         return state
     }
 
@@ -241,11 +241,11 @@ package final class CaptureEngine {
         let workloads = self.workloads
         var roots: [UInt64: Int] = [:]
         var paths: [String] = []
-        for cgroup in running.tree.matched.values where cgroup.refusal == nil {
+        for cgroup in running.tree.matched.values where cgroup.isHeld {
             roots[cgroup.id] = cgroup.workload
             paths.append(cgroup.path)
         }
-        for cgroup in running.reported.values where cgroup.refusal == nil && roots[cgroup.id] == nil && cgroup.workload < index.workloads.count {
+        for cgroup in running.reported.values where cgroup.isHeld && roots[cgroup.id] == nil && cgroup.workload < index.workloads.count {
             ended.append((cgroup.id, index.workloads[cgroup.workload].name))
         }
         ended.removeFirst(max(0, ended.count - Self.rememberedEnded))

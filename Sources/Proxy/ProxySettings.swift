@@ -17,6 +17,8 @@ package struct ProxySettings: Sendable {
     package var spoofedMark: UInt32 = 0
     /// Connections that wait in each listener's queue: at start until the first snapshot is in, later for a busy worker.
     package var backlog = 4096
+    /// Endpoints of this node before those of others, while there are usable ones; else all take turns.
+    package var preferLocal = false
     /// Show applications the client's address where it can be believed.
     package var keepClientAddress = true
     package var timeouts = Timeouts()

@@ -57,7 +57,10 @@ extension Worker {
 
     private func pick(_ service: Snapshot.ServiceEntry, _ key: SocketAddress, _ flow: UnsafeMutablePointer<Flow>) -> Snapshot.Target? {
         var balancer = balancers[key] ?? RoundRobin(start: UInt32(index))
-        let chosen = balancer.pick(count: service.targets.count) { service.targets[$0].eligible && !flow.pointee.hasTried(service.targets[$0].address) }
+        func isOpen(_ target: Snapshot.Target) -> Bool { target.eligible && !flow.pointee.hasTried(target.address) }
+        var chosen: Int?
+        if settings.preferLocal { chosen = balancer.pick(count: service.targets.count) { service.targets[$0].tunnel == nil && isOpen(service.targets[$0]) } }
+        if chosen == nil { chosen = balancer.pick(count: service.targets.count) { isOpen(service.targets[$0]) } }
         balancers[key] = balancer
         return chosen.map { service.targets[$0] }
     }

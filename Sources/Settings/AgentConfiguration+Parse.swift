@@ -39,6 +39,7 @@ extension AgentConfiguration {
         result.capture = root.section("capture", CaptureSection.decode)
         result.ports = root.section("ports", PortsSection.decode)
         result.tunnel = root.section("tunnel") { TunnelSection(address: $0.value("address", .address, default: base.tunnel.address)) }
+        result.balancing = root.section("balancing") { BalancingSection(preferLocal: $0.value("preferLocal", .bool, default: base.balancing.preferLocal)) }
         result.gossip = root.section("gossip") { GossipSection.decode($0, port: result.ports.gossip) }
         result.dns = root.section("dns", DNSSection.decode)
         result.management = root.section("management") { ManagementSection.decode($0, runtime: result.runtime) }

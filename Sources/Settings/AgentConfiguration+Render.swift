@@ -10,7 +10,7 @@ extension AgentConfiguration {
         .section(
             ("node", node.output), ("state", .text(state)), ("runtime", .text(runtime)), ("services", .text(services)), ("workers", .number(workers)),
             ("workloads", .list(workloads.map(\.output))), ("capture", capture.output), ("ports", ports.output),
-            ("tunnel", .section(("address", .text("\(tunnel.address)")))), ("gossip", gossip.output), ("dns", dns.output),
+            ("tunnel", .section(("address", .text("\(tunnel.address)")))), ("balancing", .section(("preferLocal", .bool(balancing.preferLocal)))), ("gossip", gossip.output), ("dns", dns.output),
             (
                 "management",
                 .section(("socket", .text(management.socket)), ("group", .text(management.group)), ("adminGroup", .text(management.adminGroup)))

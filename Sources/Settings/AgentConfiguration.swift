@@ -18,6 +18,7 @@ package struct AgentConfiguration: Hashable, Sendable {
     package var capture = CaptureSection()
     package var ports = PortsSection()
     package var tunnel = TunnelSection()
+    package var balancing = BalancingSection()
     package var gossip = GossipSection()
     package var dns = DNSSection()
     package var management = ManagementSection()
@@ -85,6 +86,12 @@ package struct PortsSection: Hashable, Sendable {
     package var dns: UInt16 = 16053
     package var metrics: UInt16 = 16020
     package var gossip: UInt16 = 7946
+}
+
+/// How flows are shared out among endpoints.
+package struct BalancingSection: Hashable, Sendable {
+    /// Use endpoints of this node while there are usable ones. Otherwise all endpoints take turns, wherever they are.
+    package var preferLocal = false
 }
 
 package struct TunnelSection: Hashable, Sendable {

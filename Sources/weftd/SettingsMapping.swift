@@ -67,6 +67,7 @@ extension AgentConfiguration {
         result.timeouts.halfClosed = timeouts.halfClosed
         result.timeouts.tunnelIdle = timeouts.tunnelIdle
         result.limits.flows = max(1, limits.flows / result.workers)
+        result.preferLocal = balancing.preferLocal
         result.limits.descriptors = Self.descriptorCeiling
         result.backlog = max(16, limits.pendingFlows)
         result.timeouts.hold = timeouts.hold

@@ -44,6 +44,24 @@ extension KernelTests {
             engine.stop()
         }
 
+        @Test("a cgroup whose processes are elsewhere is listed as refused and stays in the kernel's set, so that its next process is captured")
+        @Control
+        func elsewhere() async throws {
+            let lab = try await NetLab(servers: false)
+            lab.cgroup.make("/a")
+            let engine = try CaptureEngine.forTest(lab, "a")
+            try engine.start()
+            defer { engine.stop() }
+            let child = try Command.start(["sh", "-c", "echo $$ > \(lab.cgroup.full("/a"))/cgroup.procs; exec unshare -n sleep 60"])
+            for _ in 0..<100 where engine.list().first?.state != .refused { await ControlLoop.shared.sleep(.milliseconds(50)) }
+            #expect(engine.list().first?.state == .refused)
+            let id = try #require(engine.list().first?.cgroups.first?.id)
+            #expect(engine.index.roots[id] != nil)
+            #expect(engine.running?.applied?.cgroups.contains(id) == true)
+            kill(child, SIGKILL)
+            Command.reap(child)
+        }
+
         private static func withoutElements(_ line: String) -> String {
             guard let start = line.firstRange(of: "\"elem\": ["), let end = line[start.upperBound...].firstIndex(of: "]") else { return line }
             let elements = line[start.upperBound..<end].split(separator: ",").count

@@ -24,8 +24,9 @@ final class Mesh {
     ///   - endpoints: the addresses registered at the far node; several stand for several instances.
     ///   - expected: the account that the near node takes the endpoints for.
     ///   - direct: relay in plaintext to the first endpoint instead.
+    ///   - nearby: one more instance, on the near node.
     ///   - start: give both nodes their snapshots and wait until they accept.
-    init(_ endpoints: [SocketAddress], expected: String = "server", direct: Bool = false, local: [SocketAddress]? = nil,
+    init(_ endpoints: [SocketAddress], expected: String = "server", direct: Bool = false, local: [SocketAddress]? = nil, near nearby: SocketAddress? = nil,
         start: Bool = true, adjust: (inout ProxySettings) -> Void = { _ in }, adjustFar: (inout ProxySettings) -> Void = { _ in }
     ) async throws {
         entry = try Peers.freePort()
@@ -42,7 +43,8 @@ final class Mesh {
         far = try ProxyPool(settings: farSettings)
         let (client, server) = (names.id(Certificates.identity("client")), names.id(Certificates.identity("server")))
         let wanted = names.id(Certificates.identity(expected))
-        let targets = endpoints.map { [tunnel] in Snapshot.Target(address: $0, tunnel: tunnel, identity: wanted, node: names.id("far"), eligible: true) }
+        var targets = endpoints.map { [tunnel] in Snapshot.Target(address: $0, tunnel: tunnel, identity: wanted, node: names.id("far"), eligible: true) }
+        if let nearby { targets.append(Snapshot.Target(address: nearby, tunnel: nil, identity: wanted, node: names.id("near"), eligible: true)) }
         let reachable = local ?? endpoints
         let nearSnapshot = try snapshot(
             services: [service: .init(name: names.id("reviews.default"), targets: targets)], local: [:],

@@ -47,6 +47,28 @@ struct TunnelTests {
     }
 
     @Control
+    @Test("endpoints of the node itself take turns with the others, unless they are preferred", arguments: [false, true])
+    func preferLocal(preferred: Bool) async throws {
+        let nearby = try Peers.server { fd in
+            _ = Peers.receiveAll(fd)
+            Peers.sendAll(fd, Array("near".utf8))
+        }
+        let mesh = try await Mesh([try Peers.server(Peers.echo)], near: nearby) { $0.preferLocal = preferred }
+        var answers: [String: Int] = [:]
+        for _ in 0..<6 { answers[try await call(mesh) ?? "none", default: 0] += 1 }
+        #expect(answers == (preferred ? ["near": 6] : ["near": 3, "hello": 3]))
+        await mesh.stop()
+    }
+
+    @Control
+    @Test("a preferred endpoint of the node that refuses is passed over for another node's")
+    func preferLocalFails() async throws {
+        let mesh = try await Mesh([try Peers.server(Peers.echo)], near: try Peers.freePort()) { $0.preferLocal = true }
+        for _ in 0..<3 { #expect(try await call(mesh) == "hello") }
+        await mesh.stop()
+    }
+
+    @Control
     @Test("a server that proves another identity gets nothing")
     func wrongServer() async throws {
         let mesh = try await Mesh([try Peers.server(Peers.echo)], expected: "other")

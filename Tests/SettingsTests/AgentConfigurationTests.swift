@@ -43,6 +43,7 @@ let everyKey = """
       rulePriority: 2002
     ports: {outbound: 17001, inbound: 17006, tunnel: 17008, dns: 17053, metrics: 17020, gossip: 17946}
     tunnel: {address: 192.0.2.7}
+    balancing: {preferLocal: true}
     gossip:
       bind: 192.0.2.7
       advertise: 198.51.100.7:7000
@@ -102,6 +103,7 @@ struct AgentConfigurationTests {
         expected.capture.marks = MarksSection(mask: 0xf0000, excluded: 0x10000, spoofed: 0x20000)
         expected.capture.routingTable = 2001
         expected.capture.rulePriority = 2002
+        expected.balancing = BalancingSection(preferLocal: true)
         expected.ports = PortsSection(outbound: 17001, inbound: 17006, tunnel: 17008, dns: 17053, metrics: 17020, gossip: 17946)
         expected.tunnel.address = IPAddress("192.0.2.7")!
         expected.gossip.bind = IPAddress("192.0.2.7")!
