@@ -24,7 +24,10 @@ package enum UnitDropIn {
             "After=weft.service",
             "",
             "[Service]",
-            "ExecStartPre=+/usr/bin/weft capture ready \(outboundOnAgentExit == .bypass ? "--allow-without-agent " : "")%n",
+            // In bypass mode neither a dead agent nor a removed package keeps the unit from starting, while a refused capture does.
+            outboundOnAgentExit == .bypass
+                ? "ExecStartPre=+/bin/sh -c '[ ! -x /usr/bin/weft ] || exec /usr/bin/weft capture ready --allow-without-agent %n'"
+                : "ExecStartPre=+/usr/bin/weft capture ready %n",
         ]
         if systemdVersion >= 255, outboundOnAgentExit == .block, isSystemdIdentifier(guardTable) {
             lines.append("NFTSet=cgroup:inet:\(guardTable):\(KernelNames.blockedSet)")

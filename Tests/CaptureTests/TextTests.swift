@@ -15,7 +15,7 @@ struct TextTests {
         #expect(UnitDropIn.text(unit: "reviews.service", systemdVersion: 255, outboundOnAgentExit: .block, guardTable: "weft-guard") == old)
         let bypass = try #require(
             UnitDropIn.text(unit: "reviews.service", systemdVersion: 255, outboundOnAgentExit: .bypass, guardTable: "weft_guard"))
-        #expect(bypass.contains("\nExecStartPre=+/usr/bin/weft capture ready --allow-without-agent %n\n"))
+        #expect(bypass.contains("\nExecStartPre=+/bin/sh -c '[ ! -x /usr/bin/weft ] || exec /usr/bin/weft capture ready --allow-without-agent %n'\n"))
         #expect(!bypass.contains("NFTSet"))
         #expect(UnitDropIn.text(unit: "shop.slice", systemdVersion: 255, outboundOnAgentExit: .block) == nil)
     }
