@@ -17,21 +17,14 @@ extension CaptureEngine {
         lookAgain()
     }
 
-    /// Ends capture of a unit or slice that was added at run time.
-    /// - Returns: what was removed, empty when nothing added selects exactly this unit.
+    /// Ends capture of what was added at run time under this workload name.
+    /// - Returns: whether there was one.
     @discardableResult
-    package func removeSelector(unit: String) -> [Workload] {
-        let gone = added.filter { workload in
-            switch workload.selector {
-            case .unit(let name), .slice(let name): name == unit
-            case .cgroup: false
-            }
-        }
-        if !gone.isEmpty {
-            added.removeAll { gone.contains($0) }
-            lookAgain()
-        }
-        return gone
+    package func removeSelector(named name: String) -> Bool {
+        guard added.contains(where: { $0.name == name }) else { return false }
+        added.removeAll { $0.name == name }
+        lookAgain()
+        return true
     }
 
     /// Where local workloads serve, and which of their ports take no plaintext.
@@ -53,7 +46,7 @@ extension CaptureEngine {
         }
     }
 
-    func lookAgain() {
+    private func lookAgain() {
         running?.tree.setWorkloads(workloads)
         reconcile()
     }

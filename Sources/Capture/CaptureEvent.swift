@@ -37,6 +37,15 @@ package struct WorkloadCapture: Sendable {
     /// Sorted by path.
     package let cgroups: [MatchedCgroup]
 
+    init(workload: Workload, isAdded: Bool, cgroups: [MatchedCgroup]) {
+        self.workload = workload
+        self.isAdded = isAdded
+        self.cgroups = cgroups
+    }
+
+    /// A workload of which nothing is captured yet, as `weft capture add --dry-run` shows it.
+    package init(waiting workload: Workload) { self.init(workload: workload, isAdded: true, cgroups: []) }
+
     package enum State: String, Sendable {
         /// At least one cgroup is in the kernel's set.
         case captured

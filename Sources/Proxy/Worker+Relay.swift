@@ -188,8 +188,15 @@ extension Worker {
     }
 
     private func takePipe(_ half: inout Half) -> Bool {
-        half.pipe = pipes.take()
-        return half.pipe != nil
+        guard let pipe = pipes.take() else { return false }
+        // The last descriptors are for connections; copying needs none.
+        guard pipe.writeEnd < settings.limits.descriptors else {
+            pipes.give(pipe)
+            pipes.closeIdle()
+            return false
+        }
+        half.pipe = pipe
+        return true
     }
 
     func releasePipe(_ half: inout Half) {

@@ -2,7 +2,7 @@
 ///
 /// Families are written in the order in which they are added; all samples of one family stand together, as the format demands.
 package struct PrometheusText {
-    package enum Kind: String { case counter, gauge, histogram }
+    package enum Kind: String { case counter, gauge }
 
     package private(set) var text = ""
 
@@ -21,21 +21,6 @@ package struct PrometheusText {
     /// One family with one sample and no labels.
     package mutating func single(_ name: String, _ kind: Kind, help: String, _ value: Double) {
         family(name, kind, help: help, [([], value)])
-    }
-
-    /// One histogram per label set; `buckets` are (upper bound, count in this bucket), the last bound is infinite.
-    package mutating func histogram(_ name: String, help: String, _ samples: [(labels: [(String, String)], buckets: [(Double, UInt64)], sum: Double)]) {
-        if samples.isEmpty { return }
-        header(name, .histogram, help)
-        for sample in samples {
-            var total: UInt64 = 0
-            for (bound, count) in sample.buckets {
-                total += count
-                line("\(name)_bucket", sample.labels + [("le", bound.isInfinite ? "+Inf" : Self.number(bound))], Double(total))
-            }
-            line("\(name)_sum", sample.labels, sample.sum)
-            line("\(name)_count", sample.labels, Double(total))
-        }
     }
 
     private mutating func header(_ name: String, _ kind: Kind, _ help: String) {

@@ -149,8 +149,9 @@ extension KernelTests {
             let refusal = await #expect(throws: MeshError.self) { try await engine.waitUntilCaptured(unit: unit, timeout: .seconds(5)) }
             #expect(refusal?.code == "capture_refused")
             #expect(engine.list().map(\.state) == [.refused])
-            #expect(engine.removeSelector(unit: "other.service").isEmpty)
-            #expect(engine.removeSelector(unit: unit).count == 1)
+            let added = try #require(engine.list().first { $0.isAdded }).workload.name
+            #expect(!engine.removeSelector(named: "other"))
+            #expect(engine.removeSelector(named: added))
             #expect(try tables.elements(NFTable(name: "weft").set("cgroups", key: .cgroup)).isEmpty)
         }
 
