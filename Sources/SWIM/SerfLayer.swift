@@ -24,8 +24,8 @@ struct SerfLayer: Sendable {
             return note(time, node) ? .passOn : .ignore
         case .leaveIntent(let time, let node):
             witness(time)
-            guard note(time, node) else { return .ignore }
-            return node == own && !isLeaving ? .contradict : .passOn
+            if node == own, !isLeaving { return time >= statusTimes[own] ?? 0 ? .contradict : .ignore }
+            return note(time, node) ? .passOn : .ignore
         case .userEvent(let time):
             eventClock = max(eventClock, time + 1)
             return isNew(bytes) ? .passOn : .ignore
@@ -55,17 +55,19 @@ struct SerfLayer: Sendable {
         return state.encoded
     }
 
-    /// - Returns: true when the other side believes that we left.
+    /// - Returns: true when the other side believes that we left, or knows of an intent that is later than our last one: that can only be a leave which
+    ///   is not ours. (Its message may come after this and must still be contradicted, so the time is not taken over.)
     mutating func merge(_ bytes: [UInt8], own: String) throws(Refusal) -> Bool {
         guard let state = try SerfState(bytes) else { return false }
         // The peer's clock is one ahead of the last time it has seen.
         if state.time > 0 { witness(state.time - 1) }
         eventClock = max(eventClock, state.eventTime)
         queryClock = max(queryClock, state.queryTime)
-        for (name, time) in state.statusTimes { _ = note(time, name) }
-        guard state.left.contains(own) else { return false }
-        witness((state.statusTimes.first { $0.name == own }?.time ?? 0) + 1)
-        return true
+        for (name, time) in state.statusTimes where name != own { _ = note(time, name) }
+        let theirs = state.statusTimes.first { $0.name == own }?.time ?? 0
+        if theirs > 0 { witness(theirs) }
+        if let ours = statusTimes[own], theirs > ours { return true }
+        return state.left.contains(own)
     }
 
     mutating func forget(_ name: String) { statusTimes[name] = nil }

@@ -184,6 +184,24 @@ import Testing
         #expect(!news.contains(.user(SerfMessage.intent(leave: true, time: 40, node: "own"))))
     }
 
+    @Test func aFalseLeaveIsContradictedToo_whenAnExchangeBringsItsTimeFirst() {
+        var bench = Bench()
+        bench.alive("a", 2)
+        var state = SerfState()
+        state.time = 41
+        state.statusTimes = [("own", 40)]
+        bench.merge([], userState: state.encoded)
+        bench.receive(.user(SerfMessage.intent(leave: true, time: 40, node: "own")))
+        #expect(bench.news().contains(.user(SerfMessage.intent(leave: false, time: 41, node: "own"))))
+        // Once is enough: the same message from others is older than the answer.
+        bench.receive(.user(SerfMessage.intent(leave: true, time: 40, node: "own")))
+        #expect(bench.core.counters.refutations == 1)
+        // A later one of which only the time arrives, in an exchange, is nothing that we said either.
+        state.statusTimes = [("own", 60)]
+        bench.merge([], userState: state.encoded)
+        #expect(bench.news().contains(.user(SerfMessage.intent(leave: false, time: 61, node: "own"))))
+    }
+
     @Test func toBeListedAsLeftInAPeersStateIsContradicted() {
         var bench = Bench()
         bench.alive("a", 2)
