@@ -14,6 +14,8 @@ final class Mesh {
     let entry: SocketAddress
     /// Where the far node takes tunnels.
     let tunnel: SocketAddress
+    private var entryPort: ReservedPort?
+    private var tunnelPort: ReservedPort?
     private(set) var snapshots: (near: Snapshot, far: Snapshot)?
     let service = SocketAddress(IPAddress("240.240.0.9")!, port: 9080)
     let names = Interner()
@@ -29,10 +31,14 @@ final class Mesh {
     init(_ endpoints: [SocketAddress], expected: String = "server", direct: Bool = false, local: [SocketAddress]? = nil, near nearby: SocketAddress? = nil,
         start: Bool = true, adjust: (inout ProxySettings) -> Void = { _ in }, adjustFar: (inout ProxySettings) -> Void = { _ in }
     ) async throws {
-        entry = try Peers.freePort()
-        tunnel = try Peers.freePort()
+        let entryPort = try ReservedPort()
+        let tunnelPort = try ReservedPort()
+        entry = entryPort.address
+        tunnel = tunnelPort.address
+        self.entryPort = consume entryPort
+        self.tunnelPort = consume tunnelPort
         var settings = ProxySettings()
-        settings.bare = [(entry, direct ? endpoints[0] : service)]
+        settings.explicit = [entry]
         adjust(&settings)
         near = try ProxyPool(settings: settings)
         var farSettings = ProxySettings()
@@ -48,7 +54,8 @@ final class Mesh {
         let reachable = local ?? endpoints
         let nearSnapshot = try snapshot(
             services: [service: .init(name: names.id("reviews.default"), targets: targets)], local: [:],
-            credentials: [client: Certificates.credential("client")], workloads: [.init(name: names.id("web"), identity: client)], wanted: wanted)
+            credentials: [client: Certificates.credential("client")], workloads: [.init(name: names.id("web"), identity: client)], wanted: wanted,
+            listener: direct ? endpoints[0] : service)
         let farSnapshot = try snapshot(
             services: [:], local: Dictionary(uniqueKeysWithValues: reachable.map { ($0, .init(service: names.id("reviews.default"), identity: server)) }),
             credentials: [server: Certificates.credential("server")], workloads: [], wanted: server)
@@ -66,10 +73,11 @@ final class Mesh {
 
     private func snapshot(
         services: [SocketAddress: Snapshot.ServiceEntry], local: [SocketAddress: Snapshot.LocalEndpoint], credentials: [NameID: Credential],
-        workloads: [Snapshot.WorkloadEntry], wanted: NameID
+        workloads: [Snapshot.WorkloadEntry], wanted: NameID, listener: SocketAddress? = nil
     ) throws -> Snapshot {
         Snapshot(
-            trustDomain: Certificates.trustDomain, names: names, services: services, byEndpoint: [:], local: local, workloads: workloads, cgroups: CgroupIndex(),
+            trustDomain: Certificates.trustDomain, names: names, services: services, byEndpoint: [:], local: local, workloads: workloads,
+            listeners: workloads.prefix(1).map { .init(destination: listener, workload: $0) }, cgroups: CgroupIndex(),
             trust: try Certificates.trust(), credentials: credentials, join: nil, nodeIdentity: 0, node: 0, serverNames: ["server.default.mesh.test": wanted], soleWorkload: wanted,
             nodeAddresses: [:], serverNameOf: [wanted: "server.default.mesh.test"])
     }
@@ -110,6 +118,8 @@ final class Mesh {
     func stop() async {
         await near.drain(grace: .milliseconds(100))
         await far.drain(grace: .milliseconds(100))
+        entryPort = nil
+        tunnelPort = nil
     }
 }
 

@@ -134,8 +134,29 @@ enum Peers {
 
     static func blocking(_ fd: CInt) { _ = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL, 0) & ~O_NONBLOCK) }
 
-    static func freePort() throws -> SocketAddress {
-        let fd = try Socket.tcpListener(SocketAddress(.loopbackV4, port: 0))
-        return Socket.localAddress(fd.raw)!
+    /// A port that is this test's alone until the process ends.
+    static func freePort() throws -> SocketAddress { try ReservedPort().release() }
+}
+
+/// A port of loopback that nobody else is given: a socket that is bound and does not listen keeps it. Without it a mesh of another test, which runs at the
+/// same time, could get the same port, and with SO_REUSEPORT both would take the connections in turn.
+struct ReservedPort: ~Copyable {
+    let address: SocketAddress
+    private let fd: OwnedFD
+
+    init() throws {
+        fd = OwnedFD(consuming: Glibc.socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0))
+        try Socket.set(fd.raw, SOL_SOCKET, SO_REUSEADDR, 1)
+        try Socket.set(fd.raw, SOL_SOCKET, SO_REUSEPORT, 1)
+        let raw = fd.raw
+        if SocketAddress(.loopbackV4, port: 0).withSockaddr({ bind(raw, $0, $1) }) != 0 { throw Errno.current }
+        address = Socket.localAddress(raw)!
+    }
+
+    /// Keeps the port until the process ends.
+    consuming func release() -> SocketAddress {
+        let address = address
+        _ = fd.release()
+        return address
     }
 }
