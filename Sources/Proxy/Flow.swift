@@ -110,7 +110,7 @@ enum TokenKind {
     static let outboundListener: UInt8 = 1
     static let inboundListener: UInt8 = 2
     static let tunnelListener: UInt8 = 3
-    static let bareListener: UInt8 = 4
+    static let explicitListener: UInt8 = 4
     /// A flow's caller-side and application-side socket.
     static let client: UInt8 = 5
     static let server: UInt8 = 6

@@ -9,8 +9,8 @@ package struct ProxySettings: Sendable {
     package var inbound: [SocketAddress] = []
     /// Other nodes connect here.
     package var tunnel: [SocketAddress] = []
-    /// Listeners that are not captured: what comes is treated as a call of the node's first workload to that address. For benchmarks and tests.
-    package var bare: [(listen: SocketAddress, to: SocketAddress)] = []
+    /// Explicit listeners: what comes is a call to the destination that `Snapshot.listeners` has at the same index.
+    package var explicit: [SocketAddress] = []
     /// `SO_MARK` of sockets that capture must skip.
     package var excludedMark: UInt32 = 0
     /// `SO_MARK` of sockets that carry a client's address.

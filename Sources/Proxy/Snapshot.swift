@@ -42,6 +42,16 @@ package final class Snapshot: Sendable {
             self.identity = identity
         }
     }
+    /// Where an explicit listener leads, and as whom.
+    package struct ListenerEntry: Sendable {
+        /// Nil while its service is not in the catalog.
+        package var destination: SocketAddress?
+        package var workload: WorkloadEntry
+        package init(destination: SocketAddress?, workload: WorkloadEntry) {
+            self.destination = destination
+            self.workload = workload
+        }
+    }
     /// An endpoint of this node: what tunnels and plaintext callers may reach.
     package struct LocalEndpoint: Sendable {
         package var service: NameID
@@ -59,6 +69,8 @@ package final class Snapshot: Sendable {
     package let byEndpoint: [SocketAddress: (service: NameID, target: Target)]
     package let local: [SocketAddress: LocalEndpoint]
     package let workloads: [WorkloadEntry]
+    /// In the order of `ProxySettings.explicit`.
+    package let listeners: [ListenerEntry]
     package let cgroups: CgroupIndex
     package let trust: TrustStore?
     package let credentials: [NameID: Credential]
@@ -77,7 +89,7 @@ package final class Snapshot: Sendable {
 
     package init(
         trustDomain: String, names: Interner, services: [SocketAddress: ServiceEntry], byEndpoint: [SocketAddress: (service: NameID, target: Target)],
-        local: [SocketAddress: LocalEndpoint], workloads: [WorkloadEntry], cgroups: CgroupIndex, trust: TrustStore?, credentials: [NameID: Credential],
+        local: [SocketAddress: LocalEndpoint], workloads: [WorkloadEntry], listeners: [ListenerEntry] = [], cgroups: CgroupIndex, trust: TrustStore?, credentials: [NameID: Credential],
         join: Credential?, nodeIdentity: NameID, node: NameID, serverNames: [String: NameID], soleWorkload: NameID?, nodeAddresses: [IPAddress: NameID], serverNameOf: [NameID: String]
     ) {
         self.trustDomain = trustDomain
@@ -86,6 +98,7 @@ package final class Snapshot: Sendable {
         self.byEndpoint = byEndpoint
         self.local = local
         self.workloads = workloads
+        self.listeners = listeners
         self.cgroups = cgroups
         self.trust = trust
         self.credentials = credentials

@@ -58,11 +58,7 @@ extension Worker {
         switch listener.kind {
         case TokenKind.outboundListener: startOutbound(slot, flow, listener)
         case TokenKind.inboundListener: startInbound(slot, flow, listener)
-        default:
-            // Not captured: the configuration says where it goes, and as whom.
-            flow.pointee.destination = listener.target ?? peer
-            flow.pointee.sourceIdentity = snapshot?.workloads.first?.identity ?? 0
-            route(slot, flow, ifNone: .noEndpoint)
+        default: startExplicit(slot, flow, listener.number)
         }
     }
 

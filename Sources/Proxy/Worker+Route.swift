@@ -19,6 +19,16 @@ extension Worker {
         route(slot, flow, ifNone: .noEndpoint)
     }
 
+    /// A connection to an explicit listener: the configuration says where it goes, and as whom.
+    func startExplicit(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ number: Int) {
+        guard let snapshot else { return finish(slot, flow, .notReady) }
+        guard number < snapshot.listeners.count, let destination = snapshot.listeners[number].destination else { return finish(slot, flow, .noEndpoint) }
+        flow.pointee.destination = destination
+        flow.pointee.workload = snapshot.listeners[number].workload.name
+        flow.pointee.sourceIdentity = snapshot.listeners[number].workload.identity
+        route(slot, flow, ifNone: .noEndpoint)
+    }
+
     /// Plaintext from elsewhere that was going to an endpoint of this node.
     func startInbound(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ listener: Listener) {
         guard let snapshot else { return finish(slot, flow, .notReady) }

@@ -80,7 +80,8 @@ final class Worker: @unchecked Sendable {
         var fd: OwnedFDBox
         var address: SocketAddress
         var kind: UInt8
-        var target: SocketAddress?
+        /// Of an explicit listener: its index in the settings and the snapshot.
+        var number: Int
     }
     /// A descriptor in an array, which cannot hold noncopyable values.
     final class OwnedFDBox {
@@ -113,7 +114,7 @@ final class Worker: @unchecked Sendable {
         try listen(settings.outbound, TokenKind.outboundListener, "captured outbound connections")
         try listen(settings.inbound, TokenKind.inboundListener, "captured inbound connections")
         try listen(settings.tunnel, TokenKind.tunnelListener, "tunnels")
-        for bare in settings.bare { try listen([bare.listen], TokenKind.bareListener, "relaying", target: bare.to) }
+        for (index, address) in settings.explicit.enumerated() { try listen([address], TokenKind.explicitListener, "an explicit listener", number: index) }
     }
 
     deinit {
@@ -121,12 +122,12 @@ final class Worker: @unchecked Sendable {
         output.deallocate()
     }
 
-    private func listen(_ addresses: [SocketAddress], _ kind: UInt8, _ purpose: String, target: SocketAddress? = nil) throws(MeshError) {
+    private func listen(_ addresses: [SocketAddress], _ kind: UInt8, _ purpose: String, number: Int = 0) throws(MeshError) {
         for address in addresses {
             do {
                 // Accepted sockets inherit the mark: what the proxy answers must not be captured either.
                 let fd = try Socket.tcpListener(address, backlog: CInt(settings.backlog), reusePort: true, mark: settings.excludedMark)
-                listeners.append(Listener(fd: OwnedFDBox(fd), address: address, kind: kind, target: target))
+                listeners.append(Listener(fd: OwnedFDBox(fd), address: address, kind: kind, number: number))
             } catch where error.code == EADDRINUSE {
                 throw MeshError(
                     .configuration, code: "port_in_use", "\(address), for \(purpose), is in use by another program",

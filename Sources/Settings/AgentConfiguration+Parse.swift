@@ -36,6 +36,7 @@ extension AgentConfiguration {
         result.services = root.value("services", .absolutePath, default: base.services)
         result.workers = root.value("workers", .integer("a number from 0 (one for every core) to 256", 0...256), default: base.workers)
         result.workloads = root.workloads("workloads")
+        result.listeners = root.listeners("listeners", workloads: result.workloads)
         result.capture = root.section("capture", CaptureSection.decode)
         result.ports = root.section("ports", PortsSection.decode)
         result.tunnel = root.section("tunnel") { TunnelSection(address: $0.value("address", .address, default: base.tunnel.address)) }

@@ -9,7 +9,7 @@ extension AgentConfiguration {
     var output: Output {
         .section(
             ("node", node.output), ("state", .text(state)), ("runtime", .text(runtime)), ("services", .text(services)), ("workers", .number(workers)),
-            ("workloads", .list(workloads.map(\.output))), ("capture", capture.output), ("ports", ports.output),
+            ("workloads", .list(workloads.map(\.output))), ("listeners", .list(listeners.map(\.output))), ("capture", capture.output), ("ports", ports.output),
             ("tunnel", .section(("address", .text("\(tunnel.address)")))), ("balancing", .section(("preferLocal", .bool(balancing.preferLocal)))), ("gossip", gossip.output), ("dns", dns.output),
             (
                 "management",
@@ -40,6 +40,12 @@ extension Workload {
         return .section(
             ("name", .text(name)), ("namespace", .text(namespace)), ("account", .text(account)), (key, .text(text)),
             ("allowDelegated", .bool(allowDelegated)))
+    }
+}
+
+extension ListenerDeclaration {
+    fileprivate var output: Output {
+        .section(("address", .text(address.description)), ("to", .text(destination.description)), ("workload", .text(workload)))
     }
 }
 

@@ -15,6 +15,7 @@ package struct AgentConfiguration: Hashable, Sendable {
     /// Worker threads; 0 is one for every core.
     package var workers = 0
     package var workloads: [Workload] = []
+    package var listeners: [ListenerDeclaration] = []
     package var capture = CaptureSection()
     package var ports = PortsSection()
     package var tunnel = TunnelSection()

@@ -42,6 +42,17 @@ extension Mesh {
             let identity = workload.identity(trustDomain: credentials.trustDomain)
             return Snapshot.WorkloadEntry(name: names.id(workload.name), identity: names.id(identity?.description ?? ""))
         }
+        let addresses = Dictionary(view.services.map { ($0.service.name, $0.service.addresses.v4) }) { first, _ in first }
+        let listeners = configuration.listeners.map { listener in
+            let destination: SocketAddress? =
+                switch listener.destination {
+                case .address(let address): address
+                case .service(let name, let port): addresses[name].map { SocketAddress($0, port: port) }
+                }
+            let identity = configuration.workloads.first { $0.name == listener.workload }?.identity(trustDomain: credentials.trustDomain)
+            return Snapshot.ListenerEntry(
+                destination: destination, workload: .init(name: names.id(listener.workload), identity: names.id(identity?.description ?? "")))
+        }
         var held: [NameID: Credential] = [:]
         var serverNames: [String: NameID] = [:]
         for (identity, credential) in credentials.workloads {
@@ -53,7 +64,7 @@ extension Mesh {
         held[own] = credentials.node
         serverNames[SNI.name(for: credentials.nodeIdentity, sha256: Digest.sha256)] = own
         return Snapshot(
-            trustDomain: credentials.trustDomain, names: names, services: services, byEndpoint: byEndpoint, local: local, workloads: workloads, cgroups: index,
+            trustDomain: credentials.trustDomain, names: names, services: services, byEndpoint: byEndpoint, local: local, workloads: workloads, listeners: listeners, cgroups: index,
             trust: credentials.trust, credentials: held, join: credentials.join, nodeIdentity: own, node: names.id(node), serverNames: serverNames,
             soleWorkload: credentials.workloads.count == 1 ? credentials.workloads.keys.first.map { names.id($0.description) } : nil,
             nodeAddresses: Dictionary(view.nodes.map { ($0.info.tunnel.ip, names.id($0.info.name)) }) { first, _ in first }, serverNameOf: serverNameOf)

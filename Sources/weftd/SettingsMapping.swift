@@ -59,6 +59,7 @@ extension AgentConfiguration {
             result.inbound.append(SocketAddress(.anyV6, port: ports.inbound))
             if tunnel.address == .anyV4 { result.tunnel.append(SocketAddress(.anyV6, port: ports.tunnel)) }
         }
+        result.explicit = listeners.map(\.address)
         result.excludedMark = capture.marks.excluded
         result.spoofedMark = capture.marks.spoofed
         result.timeouts.connect = timeouts.connect

@@ -22,7 +22,7 @@ struct EnvoyTests {
         defer { envoy.stop() }
         var settings = ProxySettings()
         let service = SocketAddress(IPAddress("240.240.0.9")!, port: 9080)
-        settings.bare = [(entry, service)]
+        settings.explicit = [entry]
         let names = Interner()
         let (source, destination) = (names.id(Self.client), names.id(Self.server))
         let target = Snapshot.Target(address: application, tunnel: tunnel, identity: destination, node: names.id("envoy"), eligible: true)
@@ -104,7 +104,8 @@ struct EnvoyTests {
         credentials: [NameID: Credential], workloads: [Snapshot.WorkloadEntry] = [], serverNames: [String: NameID] = [:], serverNameOf: [NameID: String] = [:]
     ) throws -> Snapshot {
         Snapshot(
-            trustDomain: "mesh.test", names: names, services: services, byEndpoint: [:], local: local, workloads: workloads, cgroups: CgroupIndex(),
+            trustDomain: "mesh.test", names: names, services: services, byEndpoint: [:], local: local, workloads: workloads,
+            listeners: workloads.prefix(1).map { .init(destination: services.keys.first, workload: $0) }, cgroups: CgroupIndex(),
             trust: try files.trust(), credentials: credentials, join: nil, nodeIdentity: 0, node: 0, serverNames: serverNames, soleWorkload: nil, nodeAddresses: [:],
             serverNameOf: serverNameOf)
     }

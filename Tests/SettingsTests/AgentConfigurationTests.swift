@@ -33,6 +33,9 @@ let everyKey = """
         slice: shop-*.slice
         allowDelegated: true
       - {name: raw, cgroup: "/user.slice/web@[0-9].service"}
+    listeners:
+      - {address: "127.0.0.1:9001", to: "ratings.prod:9080", workload: shop}
+      - {address: "[::1]:9001", to: "192.0.2.9:80", workload: raw}
     capture:
       onAgentExit: {outbound: block, inbound: bypass}
       exclude: {ports: [22, 2222], networks: [10.0.0.0/8, "fd00::/8"]}
@@ -93,6 +96,10 @@ struct AgentConfigurationTests {
             Workload(name: "reviews", namespace: "default", account: "reviews", selector: .unit("reviews.service")),
             Workload(name: "shop", namespace: "prod", account: "shop.v2", selector: .slice("shop-*.slice"), allowDelegated: true),
             Workload(name: "raw", namespace: "default", account: "raw", selector: .cgroup("/user.slice/web@[0-9].service")),
+        ]
+        expected.listeners = [
+            ListenerDeclaration(address: SocketAddress("127.0.0.1:9001")!, destination: .service(ServiceName("ratings.prod")!, port: 9080), workload: "shop"),
+            ListenerDeclaration(address: SocketAddress("[::1]:9001")!, destination: .address(SocketAddress("192.0.2.9:80")!), workload: "raw"),
         ]
         expected.capture.onExitOutbound = .block
         expected.capture.onExitInbound = .bypass
@@ -169,6 +176,18 @@ struct AgentConfigurationTests {
             ("node: {address: 2001:db8::1}", "1:17: `node.address` must be an IPv4 address of this host, not \"2001:db8::1\""),
             ("node: {address: 0.0.0.0}", "1:17: `node.address` must be an IPv4 address of this host, not \"0.0.0.0\""),
             ("node: {locality: {zone: z}}", "1:18: `node.locality` has a zone without its region"),
+            (
+                "listeners: [{address: 127.0.0.1:1, to: web:80, workload: w}]",
+                "1:58: `listeners[0].workload` names no workload of this node; `workloads` is empty"
+            ),
+            (
+                "workloads: [{name: w, unit: w}]\nlisteners: [{address: 10.0.0.1:1, to: web:80, workload: w}]",
+                "2:23: `listeners[0].address` must be a loopback address and a port, as 127.0.0.1:9001 (who can connect there calls as the workload), not \"10.0.0.1:1\""
+            ),
+            (
+                "workloads: [{name: w, unit: w}]\nlisteners: [{address: 127.0.0.1:1, to: web, workload: w}]",
+                "2:40: `listeners[0].to` must be a service and its port, as reviews.default:9080, or an address and a port, not \"web\""
+            ),
             ("state: var", "1:8: `state` must be an absolute path, not \"var\""),
             ("ports: {dns: 0}", "1:14: `ports.dns` must be a port from 1 to 65535, not \"0\""),
             ("ports: {dns: 15008}", "1:14: `ports.dns` is 15008, which `ports.tunnel` has already"),
