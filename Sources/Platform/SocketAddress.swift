@@ -85,3 +85,24 @@ public struct SocketAddress: Hashable, Sendable, Comparable, CustomStringConvert
         return result < 0 ? nil : SocketAddress(storage: storage)
     }
 }
+
+extension SocketAddress {
+    /// Appends `description` without making it.
+    public func append(to bytes: inout [UInt8]) {
+        if ip.isV4 {
+            let number = ip.v4Number
+            var shift: UInt32 = 32
+            while shift > 0 {
+                shift -= 8
+                DecimalText.append(UInt64(number >> shift & 255), to: &bytes)
+                bytes.append(shift == 0 ? UInt8(ascii: ":") : UInt8(ascii: "."))
+            }
+        } else {
+            bytes.append(UInt8(ascii: "["))
+            bytes += ip.description.utf8
+            bytes.append(UInt8(ascii: "]"))
+            bytes.append(UInt8(ascii: ":"))
+        }
+        DecimalText.append(UInt64(port), to: &bytes)
+    }
+}

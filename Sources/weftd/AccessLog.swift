@@ -13,8 +13,11 @@ import Telemetry
 final class AccessLog {
     private let fd: CInt
     private let ownsDescriptor: Bool
-    private let format: AccessLogSection.Format
+    private var lines: LogLines
     private let names: Interner
+    private var texts: [NameID: [UInt8]] = [:]
+    /// Names that are kept as text; more begin anew.
+    private static let textBound = 10_000
     /// Lines that could not be written.
     private(set) var dropped: UInt64 = 0
 
@@ -30,44 +33,50 @@ final class AccessLog {
             if fd < 0 { return nil }
             ownsDescriptor = true
         }
-        format = section.format
+        lines = LogLines(section.format == .json ? .json : .words)
         self.names = names
     }
 
     isolated deinit { if ownsDescriptor { close(fd) } }
 
     func write(_ flows: [FlowRecord]) {
-        var out: [UInt8] = []
-        out.reserveCapacity(flows.count * 400)
-        let time = WallTime.now().rfc3339
-        for flow in flows { line(flow, time, into: &out) }
-        let written = out.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }
-        if written < out.count { dropped += UInt64(flows.count) }
+        lines.removeAll()
+        let time = LogLines.encoded(WallTime.now().rfc3339, lines.format)
+        for flow in flows { line(flow, time) }
+        let written = lines.bytes.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }
+        if written < lines.bytes.count { dropped += UInt64(flows.count) }
     }
 
-    private func line(_ flow: FlowRecord, _ time: String, into out: inout [UInt8]) {
-        let duration = Double(flow.duration.nanoseconds / 1000) / 1000
-        var fields: [(String, JSONText.Value)] = [
-            ("time", .text(time)), ("direction", .text(flow.direction.word)), ("reason", .text(flow.end.code)), ("source", .text(flow.end.source)),
-            ("src.addr", .text("\(flow.source)")), ("src.identity", .text(names[flow.sourceIdentity])), ("src.workload", .text(names[flow.workload])),
-            ("dst.addr", .text("\(flow.destination)")), ("dst.endpoint", .text("\(flow.endpoint)")), ("dst.identity", .text(names[flow.destinationIdentity])),
-            ("dst.service", .text(names[flow.service])), ("dst.node", .text(names[flow.node])), ("security", .text(flow.security.word)),
-            ("bytes_sent", .number(flow.bytesSent)), ("bytes_received", .number(flow.bytesReceived)), ("duration_ms", .decimal(duration)),
-            ("attempts", .number(UInt64(flow.attempts))),
-        ]
-        if flow.errno != 0 { fields.append(("error", .text(Errno.message(flow.errno)))) }
-        if !flow.end.hint.isEmpty { fields.append(("hint", .text(flow.end.hint))) }
-        if format == .json { return JSONText.object(fields, into: &out) }
-        for (index, (key, value)) in fields.enumerated() {
-            if index > 0 { out.append(0x20) }
-            switch value {
-            case .text(let text):
-                if index > 0 { out += "\(key)=".utf8 }
-                if text.utf8.contains(0x20) { JSONText.quote(text, into: &out) } else { out += (text.isEmpty ? "-" : text).utf8 }
-            case .number(let number): out += "\(key)=\(number)".utf8
-            case .decimal(let number): out += "\(key)=\(number)".utf8
-            }
-        }
-        out.append(0x0a)
+    private func line(_ flow: FlowRecord, _ time: [UInt8]) {
+        lines.begin()
+        lines.field("time", encoded: time)
+        lines.field("direction", flow.direction.word)
+        lines.field("reason", flow.end.code)
+        lines.field("source", flow.end.source)
+        lines.field("src.addr", flow.source)
+        lines.field("src.identity", encoded: text(flow.sourceIdentity))
+        lines.field("src.workload", encoded: text(flow.workload))
+        lines.field("dst.addr", flow.destination)
+        lines.field("dst.endpoint", flow.endpoint)
+        lines.field("dst.identity", encoded: text(flow.destinationIdentity))
+        lines.field("dst.service", encoded: text(flow.service))
+        lines.field("dst.node", encoded: text(flow.node))
+        lines.field("security", flow.security.word)
+        lines.field("bytes_sent", flow.bytesSent)
+        lines.field("bytes_received", flow.bytesReceived)
+        lines.field("duration_ms", thousandths: UInt64(max(0, flow.duration.nanoseconds / 1000)))
+        lines.field("attempts", UInt64(flow.attempts))
+        if flow.errno != 0 { lines.field("error", Errno.message(flow.errno)) }
+        if !flow.end.hint.isEmpty { lines.field("hint", flow.end.hint) }
+        lines.end()
+    }
+
+    /// The text behind a number as it stands in a line. Names are few and come with every flow.
+    private func text(_ id: NameID) -> [UInt8] {
+        if let known = texts[id] { return known }
+        let encoded = LogLines.encoded(names[id], lines.format)
+        if texts.count >= Self.textBound { texts.removeAll(keepingCapacity: true) }
+        texts[id] = encoded
+        return encoded
     }
 }
