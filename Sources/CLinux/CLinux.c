@@ -13,6 +13,11 @@
 
 int clinux_pipe2(int fds[2], int flags) { return pipe2(fds, flags); }
 ssize_t clinux_splice(int in, int out, size_t count, unsigned flags) { return splice(in, NULL, out, NULL, count, flags); }
+int clinux_epoll_wait_ns(int epoll, struct epoll_event *events, int most, uint64_t nanoseconds) {
+    // Not by glibc's name for it: that came with 2.35, and RHEL 9 has 2.34.
+    struct timespec time = {(time_t)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000)};
+    return (int)syscall(SYS_epoll_pwait2, epoll, events, most, &time, NULL, 0);
+}
 int clinux_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) { return accept4(fd, address, length, flags); }
 int clinux_open(const char *path, int flags, unsigned mode) { return open(path, flags, (mode_t)mode); }
 int clinux_fcntl(int fd, int command, long argument) { return fcntl(fd, command, argument); }

@@ -37,7 +37,7 @@ extension HTTP2Session {
 
     static func install(_ callbacks: OpaquePointer?) {
         nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks) { _, _, _, _, _, largest, _ in
-            min(HTTP2Session.dataPayload, Int(largest))
+            HTTP2Session.dataPayload(largest: Int(largest))
         }
         installReceiving(callbacks)
         installSending(callbacks)

@@ -8,8 +8,17 @@ import Platform
 ///
 /// One thread at a time. None of `feed`, `nextOutput`, `consume`, `resume` allocates in Swift or counts a reference.
 public final class HTTP2Session {
-    /// The payload of a full DATA frame: with its nine bytes of header it fills one TLS record of 16 KiB exactly.
-    public static let dataPayload = 16_384 - 9
+    /// The payload of the largest DATA frame that is sent: with its nine bytes of header it fills four TLS records of 16 KiB exactly.
+    public static let dataPayload = 4 * recordBytes - frameHeader
+    /// The most bytes that `nextOutput` gives at once: that frame, or a header block.
+    public static let largestOutput = 4 * recordBytes
+    static let recordBytes = 16_384
+    static let frameHeader = 9
+
+    /// The same for a peer that takes less (RFC 9113: 16,384 bytes at least).
+    static func dataPayload(largest: Int) -> Int {
+        min(dataPayload, (largest + frameHeader) / recordBytes * recordBytes - frameHeader)
+    }
 
     let session: OpaquePointer
     /// What the C callbacks see. Its address is nghttp2's user data, so that a callback counts no reference.

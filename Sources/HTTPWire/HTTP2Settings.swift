@@ -15,7 +15,7 @@ public struct HTTP2Settings: Sendable {
     /// Streams that a client assumes it may open until the server's SETTINGS arrive.
     public var assumedPeerStreams: UInt32 = 100
     /// Largest frame payload taken (RFC 9113: 16,384 to 16,777,215).
-    public var maxFrameBytes: UInt32 = 16_384
+    public var maxFrameBytes: UInt32 = 65_536
     /// Bound of one header block as RFC 9113 section 10.5.1 counts it: name + value + 32 for each field. At most 32,768.
     public var headerListBytes: UInt32 = 16_384
     public var limits = HTTP2Limits()

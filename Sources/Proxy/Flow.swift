@@ -17,6 +17,8 @@ struct Half {
     var ended = false
     /// The destination was told so.
     var finished = false
+    /// The destination's socket was told how much it may hold unsent.
+    var limited = false
 
     /// Bytes wait for the destination.
     var holds: Bool { stashCount > 0 || (pipe != nil && pipe!.held > 0) }
@@ -50,6 +52,12 @@ struct Flow {
     var broken = false
     /// The kernel's reason for that.
     var errno: CInt = 0
+    /// Events of the caller's socket that came before the other side was there.
+    var early: UInt32 = 0
+    /// When it last had its turn among those that move much, in nanoseconds.
+    var lastTurn: UInt64 = 0
+    /// Lived long enough for its dialled socket to be watched over.
+    var settled = false
 
     /// The caller's socket (outbound, inbound), or −1.
     var client: CInt = -1
@@ -80,8 +88,8 @@ struct Flow {
     var workload: NameID = 0
     var service: NameID = 0
     var node: NameID = 0
-    /// Counted as opened; and the bytes that the label counters already have.
-    var counted = false
+    /// Where it is counted (`FlowTally`), or −1 until it is opened; and the bytes that the counters already have.
+    var tally: Int32 = -1
     var countedSent: UInt64 = 0
     var countedReceived: UInt64 = 0
     /// Endpoints that failed for this flow.

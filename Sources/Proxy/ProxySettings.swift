@@ -1,4 +1,5 @@
 import Platform
+import TLS
 
 /// What workers are told at start; a change needs a restart of the agent.
 package struct ProxySettings: Sendable {
@@ -21,6 +22,8 @@ package struct ProxySettings: Sendable {
     package var preferLocal = false
     /// Show applications the client's address where it can be believed.
     package var keepClientAddress = true
+    /// Let the kernel encrypt. Else many records of a tunnel leave with one call of the kernel.
+    package var kernelTLS = TLSFeatures.kernelTLS
     package var timeouts = Timeouts()
     package var limits = Limits()
 
@@ -58,7 +61,7 @@ package struct ProxySettings: Sendable {
         /// Endpoints that are tried for one flow.
         package var attempts = 3
         /// Bytes that one flow may move before the next flow has its turn.
-        package var bytesPerTurn = 1 << 20
+        package var bytesPerTurn = 256 << 10
         /// Bytes that one socket may hold in the kernel and not have sent yet. Without it one that never reads costs up to 4 MiB there (`tcp_wmem`).
         package var unsentBytes = 1 << 20
         /// Bytes that a worker may hold for slow readers, all flows together.

@@ -39,6 +39,8 @@ final class Tunnel {
     var writeBlocked = false
     var pending: [UInt8] = []
     var pendingOffset = 0
+    /// Plain bytes of frames so far, both directions together.
+    var moved = 0
     /// No new streams.
     var draining = false
     /// The peer's TLS layer answers before it goes on: a read waits until the socket is writable.
@@ -89,4 +91,7 @@ struct TunnelSlot {
     var queued = false
     /// Received bytes were left, in OpenSSL or the kernel, and no event will name them.
     var readMore = false
+    /// Moves much: see Worker+Bulk.swift. When it last had its turn, in nanoseconds.
+    var bulk = false
+    var lastTurn: UInt64 = 0
 }

@@ -40,7 +40,6 @@ extension Worker {
     }
 
     private func accepted(_ fd: consuming OwnedFD, _ peer: SocketAddress, _ listener: Listener) {
-        Socket.setNoDelay(fd.raw)
         if listener.kind == TokenKind.tunnelListener { return acceptTunnel(fd, peer) }
         guard let (slot, generation) = flows.allocate() else {
             statistics.ends[Int(FlowEnd.flowLimit.rawValue)] &+= 1

@@ -38,12 +38,12 @@ extension Worker {
     }
 
     /// The application's socket is writable or broken while the flow waits for it.
-    func connectEnded(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
-        if let error = Socket.error(flow.pointee.server) { return connectFailed(slot, flow, error) }
-        // Writable without an error, but not connected: a stray edge before the handshake is over.
-        guard Socket.peerAddress(flow.pointee.server) != nil else { return }
+    func connectEnded(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ bits: UInt32) {
+        if bits & (EpollBits.error | EpollBits.hangup) != 0, let error = Socket.error(flow.pointee.server) { return connectFailed(slot, flow, error) }
+        // While SYN is on its way a socket is not writable (tcp_poll): that it is says all.
+        guard bits & EpollBits.write != 0 else { return }
         if flow.pointee.direction == .tunnel { answerStream(slot, flow) }
-        startRelay(slot, flow)
+        startRelay(slot, flow, serverBits: bits)
     }
 
     private func connectFailed(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ error: Errno) {
@@ -58,16 +58,23 @@ extension Worker {
     }
 
     /// Both sides are there: bytes may move.
-    func startRelay(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
+    /// - Parameter serverBits: what the event that says so says of the application's socket besides.
+    func startRelay(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, serverBits: UInt32 = 0) {
         flow.pointee.phase = .relaying
         flow.pointee.active = now
         countOpened(flow)
-        for fd in [flow.pointee.client, flow.pointee.server] where fd >= 0 {
-            keepAlive(fd)
-            Socket.setUnsentLimit(fd, CInt(settings.limits.unsentBytes))
-        }
-        if settings.timeouts.idle > .zero { setDeadline(slot, flow, settings.timeouts.idle) }
-        pumpAll(slot, flow)
+        setDeadline(slot, flow, settings.timeouts.idle > .zero ? min(settings.timeouts.idle, Self.settling) : Self.settling)
+        guard flow.pointee.client >= 0, flow.pointee.server >= 0 else { return pumpStream(slot, flow) }
+        if relay(slot, flow, fromClient: true, flow.pointee.early) { _ = relay(slot, flow, fromClient: false, serverBits & ~EpollBits.write) }
+    }
+
+    /// When a flow is looked at first. Most are over by then, and were spared the calls that watch over a long one.
+    static let settling: Duration = .seconds(10)
+
+    /// The flow is a long one. (Accepted sockets have this from their listener.)
+    func settle(_ flow: UnsafeMutablePointer<Flow>) {
+        flow.pointee.settled = true
+        if flow.pointee.server >= 0 { keepAlive(flow.pointee.server) }
     }
 
     func keepAlive(_ fd: CInt) {

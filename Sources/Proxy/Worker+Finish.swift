@@ -90,6 +90,7 @@ extension Worker {
             // Also when both sides have ended: then a reader that takes nothing is what the flow waits for.
             let closing = flow.pointee.isClosing
             let limit = closing ? settings.timeouts.halfClosed : settings.timeouts.idle
+            if !flow.pointee.settled { settle(flow) }
             guard limit > .zero else { return }
             let due = flow.pointee.active + limit
             guard now >= due else { return rearm(token, flow, due) }
@@ -106,14 +107,14 @@ extension Worker {
     // MARK: Reports
 
     func countOpened(_ flow: UnsafeMutablePointer<Flow>) {
-        guard !flow.pointee.counted else { return }
-        flow.pointee.counted = true
-        tally.add(labels(flow), opened: 1)
+        guard flow.pointee.tally < 0 else { return }
+        flow.pointee.tally = tally.index(of: labels(flow))
+        tally.count(flow.pointee.tally, opened: 1)
     }
 
     private func countBytes(_ flow: UnsafeMutablePointer<Flow>, closed: UInt64 = 0) {
-        tally.add(
-            labels(flow), closed: closed, sent: flow.pointee.up.total &- flow.pointee.countedSent,
+        tally.count(
+            flow.pointee.tally, closed: closed, sent: flow.pointee.up.total &- flow.pointee.countedSent,
             received: flow.pointee.down.total &- flow.pointee.countedReceived)
         flow.pointee.countedSent = flow.pointee.up.total
         flow.pointee.countedReceived = flow.pointee.down.total
@@ -141,7 +142,7 @@ extension Worker {
     }
 
     func scrape() -> WorkerStatistics {
-        for slot in flows.liveSlots where flows[slot].pointee.counted { countBytes(flows[slot]) }
+        for slot in flows.liveSlots where flows[slot].pointee.tally >= 0 { countBytes(flows[slot]) }
         statistics.flows = tally.counters
         statistics.liveFlows = flows.count
         statistics.liveTunnels = tunnels.count

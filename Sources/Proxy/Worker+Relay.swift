@@ -23,24 +23,28 @@ extension Worker {
         let fromClient = token.kind == TokenKind.client
         switch flow.pointee.phase {
         case .free: return
-        case .connecting where !fromClient: connectEnded(token.slot, flow)
+        case .connecting where !fromClient: connectEnded(token.slot, flow, bits)
         case .connecting, .opening:
             // The caller went away before the other side was reached.
-            if bits & (EpollBits.error | EpollBits.hangup) != 0 { finish(token.slot, flow, .clientReset) }
+            if bits & (EpollBits.error | EpollBits.hangup) != 0 { return finish(token.slot, flow, .clientReset) }
+            flow.pointee.early |= bits
         case .relaying:
-            if flow.pointee.tunnel != Flow.none || flow.pointee.client < 0 || flow.pointee.server < 0 {
-                return onStreamSocket(token.slot, flow, bits)
-            }
-            if bits & ~EpollBits.write != 0 {
-                let closing = bits & (EpollBits.readHangup | EpollBits.hangup | EpollBits.error) != 0
-                if !pump(token.slot, flow, up: fromClient, thorough: closing) { return }
-                if bits & EpollBits.error != 0, !resetAfterEnd(token.slot, flow, up: fromClient) { return }
-            }
-            // Room in this socket matters only to bytes that already wait for it; new ones announce themselves.
-            if bits & EpollBits.write != 0, fromClient ? flow.pointee.down.holds : flow.pointee.up.holds {
-                pump(token.slot, flow, up: !fromClient, thorough: true)
-            }
+            if flow.pointee.client < 0 || flow.pointee.server < 0 { return onStreamSocket(token.slot, flow, bits) }
+            if flow.pointee.up.bulk || flow.pointee.down.bulk, bits & (EpollBits.error | EpollBits.hangup) == 0 { return deferBulk(token.slot, flow) }
+            _ = relay(token.slot, flow, fromClient: fromClient, bits)
         }
+    }
+
+    /// What an event of one of two sockets asks for. False when the flow is over.
+    func relay(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, fromClient: Bool, _ bits: UInt32) -> Bool {
+        if bits & ~EpollBits.write != 0 {
+            let closing = bits & (EpollBits.readHangup | EpollBits.hangup | EpollBits.error) != 0
+            if !pump(slot, flow, up: fromClient, thorough: closing) { return false }
+            if bits & EpollBits.error != 0, !resetAfterEnd(slot, flow, up: fromClient) { return false }
+        }
+        // Room in this socket matters only to bytes that already wait for it; new ones announce themselves.
+        guard bits & EpollBits.write != 0, fromClient ? flow.pointee.down.holds : flow.pointee.up.holds else { return true }
+        return pump(slot, flow, up: !fromClient, thorough: true)
     }
 
     /// A socket that had ended its side was reset: reading it can't say so any more. False when the flow is over.
@@ -68,7 +72,8 @@ extension Worker {
         let source = up ? flow.pointee.client : flow.pointee.server
         let destination = up ? flow.pointee.server : flow.pointee.client
         let before = up ? flow.pointee.up.total : flow.pointee.down.total
-        let result = up ? move(&flow.pointee.up, source, destination, thorough) : move(&flow.pointee.down, source, destination, thorough)
+        let last = up ? flow.pointee.down.finished : flow.pointee.up.finished
+        let result = up ? move(&flow.pointee.up, source, destination, thorough, last) : move(&flow.pointee.down, source, destination, thorough, last)
         if (up ? flow.pointee.up.total : flow.pointee.down.total) != before { flow.pointee.active = now }
         switch result {
         case .blocked:
@@ -94,7 +99,7 @@ extension Worker {
         case .writeFailed(let error):
             // What the dead socket had sent before is still owed to the other side: the answer of a server that did not want the whole upload.
             let (client, server) = (flow.pointee.client, flow.pointee.server)
-            _ = up ? move(&flow.pointee.down, server, client, true) : move(&flow.pointee.up, client, server, true)
+            _ = up ? move(&flow.pointee.down, server, client, true, false) : move(&flow.pointee.up, client, server, true, false)
             finish(slot, flow, up ? .serverReset : .clientReset, errno: error)
             return false
         case .outOfMemory:
@@ -104,13 +109,16 @@ extension Worker {
     }
 
     private func requeue(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
+        flow.pointee.lastTurn = 0
+        if flow.pointee.up.bulk || flow.pointee.down.bulk { return deferBulk(slot, flow) }
         guard !flow.pointee.queued else { return }
         flow.pointee.queued = true
         ready.append(Token(kind: TokenKind.client, slot: slot, generation: flows.generation(slot)))
     }
 
     /// Reads and writes until one side would block, the source ends, or the budget is used up.
-    private func move(_ half: inout Half, _ source: CInt, _ destination: CInt, _ thorough: Bool) -> Pumped {
+    /// - Parameter last: the other direction is over: the sockets are closed next, so the destination needs no word of its own.
+    private func move(_ half: inout Half, _ source: CInt, _ destination: CInt, _ thorough: Bool, _ last: Bool) -> Pumped {
         if half.finished { return .blocked }
         var budget = settings.limits.bytesPerTurn
         while true {
@@ -119,12 +127,13 @@ extension Worker {
             case let other: return other
             }
             if half.ended {
-                Socket.shutdownWrite(destination)
+                if !last { Socket.shutdownWrite(destination) }
                 half.finished = true
                 releasePipe(&half)
                 return .finished
             }
             if budget <= 0 { return .more }
+            if half.total >= Self.spliceThreshold, !half.limited { limit(&half, destination) }
             if half.bulk, half.pipe != nil || takePipe(&half) {
                 switch half.pipe!.fill(from: source) {
                 case .bytes(let count): budget -= count
@@ -138,7 +147,7 @@ extension Worker {
                 }
                 continue
             }
-            switch Socket.read(source, scratch, Self.scratchSize) {
+            switch Socket.read(source, scratch, Self.relayRead) {
             case .bytes(let count):
                 budget -= count
                 if count >= Self.bulkRead, half.total >= Self.spliceThreshold { half.bulk = true }
@@ -147,7 +156,7 @@ extension Worker {
                     half.total &+= UInt64(written)
                     if written < count {
                         if !hold(&half, scratch + written, count - written) { return .outOfMemory }
-                    } else if !thorough && count < Self.scratchSize {
+                    } else if !thorough && count < Self.relayRead {
                         return .blocked
                     }
                 case .wouldBlock:
@@ -160,6 +169,13 @@ extension Worker {
             case .failed(let error): return .readFailed(error.code)
             }
         }
+    }
+
+    /// The destination is a socket that much goes to: from now on the kernel keeps a bounded part of it. (Accepted sockets have the bound already.)
+    @inline(never)
+    func limit(_ half: inout Half, _ destination: CInt) {
+        half.limited = true
+        Socket.setUnsentLimit(destination, CInt(settings.limits.unsentBytes))
     }
 
     /// Writes what is held. `.finished` when nothing is held any more.

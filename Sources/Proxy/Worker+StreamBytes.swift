@@ -11,6 +11,7 @@ extension Worker {
         let upwards = flow.pointee.direction == .tunnel
         let fd = upwards ? flow.pointee.server : flow.pointee.client
         if flow.pointee.broken { return tunnel.http!.consume(flow.pointee.stream, count) }
+        if upwards, flow.pointee.up.total >= Self.spliceThreshold, !flow.pointee.up.limited { limit(&flow.pointee.up, fd) }
         flow.pointee.active = now
         var written = 0
         if (upwards ? flow.pointee.up.stashCount : flow.pointee.down.stashCount) == 0 {

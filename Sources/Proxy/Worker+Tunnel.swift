@@ -12,8 +12,8 @@ extension Worker {
     /// New contexts for a new trust bundle. Tunnels that exist keep the one they were made with.
     func makeContexts(_ snapshot: Snapshot) {
         guard let trust = snapshot.trust else { return }
-        clientContext = TLSContext.client(trust: trust)
-        serverContext = TLSContext.server(trust: trust, alpn: ["h2", "weft-plane/1", "weft-join/1"]) { [unowned self] hello in self.decide(hello) }
+        clientContext = TLSContext.client(trust: trust, kernelTLS: settings.kernelTLS)
+        serverContext = TLSContext.server(trust: trust, alpn: ["h2", "weft-plane/1", "weft-join/1"], kernelTLS: settings.kernelTLS) { [unowned self] hello in self.decide(hello) }
     }
 
     /// Which certificate answers a ClientHello: the ALPN says whether it is for a workload or for the node.
@@ -45,10 +45,9 @@ extension Worker {
             return refuseTunnel(fd, .tunnelLimit)
         }
         let raw = fd.raw
-        keepAlive(raw)
         let tunnel = Tunnel(role: .server, key: nil, peer: peer, socket: fd, phase: .handshaking, now: now, deadline: now + settings.timeouts.handshake)
         do {
-            tunnel.tls = try TLSConnection(server: serverContext, fd: tunnel.socket.take()!)
+            tunnel.tls = try TLSConnection(server: serverContext, fd: tunnel.socket.take()!, buffers: tlsBuffers)
         } catch {
             tunnels.release(slot)
             return problem("tls_connection", "a tunnel cannot be accepted: \(error)")
@@ -88,20 +87,36 @@ extension Worker {
 
     // MARK: Events
 
+    /// An event of a tunnel's socket.
     func onTunnel(_ slot: UInt32, _ place: UnsafeMutablePointer<TunnelSlot>, _ bits: UInt32) {
+        guard let tunnel = place.pointee.tunnel else { return }
+        if tunnel.phase == .open || tunnel.phase == .handshaking, bits & ~EpollBits.write != 0 {
+            tunnel.tls!.inputArrived(mayHaveEnded: bits & EpollBits.ended != 0)
+        }
+        guard place.pointee.bulk, tunnel.phase == .open, bits & EpollBits.ended == 0 else { return work(slot, place, bits) }
+        if bits & EpollBits.read != 0 { place.pointee.readMore = true }
+        if bits & EpollBits.write != 0 { tunnel.writeBlocked = false }
+        deferBulk(slot, place)
+    }
+
+    /// What a tunnel has to do: connect, shake hands, read, write.
+    func work(_ slot: UInt32, _ place: UnsafeMutablePointer<TunnelSlot>, _ bits: UInt32) {
         guard let tunnel = place.pointee.tunnel else { return }
         switch tunnel.phase {
         case .closed: return
         case .connecting: tunnelConnected(slot, tunnel)
         case .handshaking: handshake(slot, tunnel)
         case .open:
+            let before = tunnel.moved
             var reading = bits & ~EpollBits.write != 0
-            if bits & EpollBits.write != 0 {
-                tunnel.writeBlocked = false
-                if tunnel.readWantsWrite { reading = true }
-            }
+            if bits & EpollBits.write != 0 { tunnel.writeBlocked = false }
+            // OpenSSL wanted to answer before it went on reading.
+            if tunnel.readWantsWrite, !tunnel.writeBlocked { reading = true }
             if reading, !readTunnel(slot, tunnel) { return }
             flushTunnel(slot, tunnel)
+            guard tunnel.phase == .open else { return }
+            place.pointee.bulk = tunnel.moved &- before >= Self.bulkTurn
+            if place.pointee.bulk { place.pointee.lastTurn = now.nanoseconds }
         }
     }
 
@@ -116,7 +131,8 @@ extension Worker {
         keepAlive(tunnel.fd)
         do {
             tunnel.tls = try TLSConnection(
-                client: clientContext, fd: tunnel.socket.take()!, serverName: snapshot.serverNameOf[key.destination], alpn: ["h2"], credential: credential)
+                client: clientContext, fd: tunnel.socket.take()!, serverName: snapshot.serverNameOf[key.destination], alpn: ["h2"], credential: credential,
+                buffers: tlsBuffers)
         } catch {
             return closeTunnel(slot, tunnel, .tunnelTLSFailed)
         }
@@ -171,6 +187,7 @@ extension Worker {
         let source = HTTP2DataSource(context: Unmanaged.passUnretained(self).toOpaque(), pull: pullFromSocket)
         tunnel.http = HTTP2Session(role: tunnel.role, settings: parameters, source: source)
         tunnel.phase = .open
+        tunnel.tls!.readAhead()
         tunnel.heard = now
         tunnel.idleSince = now
         statistics.tunnelsOpened &+= 1
@@ -183,7 +200,7 @@ extension Worker {
     private func handOver(_ slot: UInt32, _ tunnel: Tunnel, _ alpn: String) {
         epoll.remove(tunnel.fd)
         tunnel.phase = .closed
-        if let connection = tunnel.tls.take() {
+        if var connection = tunnel.tls.take(), connection.leaveBuffers() {
             let handoff = Handoff(connection, alpn: alpn, peer: tunnel.peer)
             if !reports.post(.handoff(handoff)) { statistics.reportsDropped &+= 1 }
         }

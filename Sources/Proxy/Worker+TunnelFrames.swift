@@ -6,26 +6,31 @@ import TLS
 
 /// Moving the frames of an open tunnel.
 extension Worker {
-    private static let readsPerTurn = 64
     private static let stagingSize = 16_384
+    /// The most that one record brings.
+    private static let record = 16_384
 
     /// Reads, decrypts and handles frames. False when the tunnel is gone.
     func readTunnel(_ slot: UInt32, _ tunnel: Tunnel) -> Bool {
         tunnel.readWantsWrite = false
-        for _ in 0..<Self.readsPerTurn {
-            switch tunnel.tls!.read(into: UnsafeMutableRawBufferPointer(start: scratch, count: Self.scratchSize)) {
-            case .bytes(let count):
-                tunnel.heard = now
-                tunnel.pinged = false
-                let result = tunnel.http!.feed(UnsafeRawBufferPointer(start: scratch, count: count), at: now, events: &events)
-                handleEvents(slot, tunnel)
-                if case .failed(let failure) = result {
-                    statistics.floods[failure.code, default: 0] &+= 1
-                    problem("http2_\(failure.code)", "tunnel with \(tunnel.peer): \(failure)")
-                    flushTunnel(slot, tunnel)
-                    if tunnel.phase != .closed { closeTunnel(slot, tunnel, .tunnelLost) }
-                    return false
+        var budget = settings.limits.bytesPerTurn
+        while true {
+            // What was read ahead is in the worker's own buffer and can't stay there.
+            if budget <= 0, !tunnel.tls!.hasReadAhead() { break }
+            // Several records are handled together: what belongs to one frame is written to its flow at once.
+            var filled = 0
+            var end: TLSIOResult?
+            while end == nil, filled + Self.record <= Self.scratchSize {
+                switch tunnel.tls!.read(into: UnsafeMutableRawBufferPointer(start: scratch + filled, count: Self.scratchSize - filled)) {
+                case .bytes(let count): filled += count
+                case let other: end = other
                 }
+            }
+            budget -= filled
+            tunnel.moved &+= filled
+            if filled > 0, !feed(slot, tunnel, filled) { return false }
+            switch end {
+            case nil, .bytes: continue
             case .wantsRead: return true
             case .wantsWrite:
                 tunnel.readWantsWrite = true
@@ -44,28 +49,65 @@ extension Worker {
         return true
     }
 
-    /// Encrypts and writes what the session has to say, small frames together in one record.
+    /// Handles the first `count` bytes of the scratch. False when the tunnel is gone.
+    private func feed(_ slot: UInt32, _ tunnel: Tunnel, _ count: Int) -> Bool {
+        tunnel.heard = now
+        tunnel.pinged = false
+        let result = tunnel.http!.feed(UnsafeRawBufferPointer(start: scratch, count: count), at: now, events: &events)
+        handleEvents(slot, tunnel)
+        guard case .failed(let failure) = result else { return tunnel.phase != .closed }
+        statistics.floods[failure.code, default: 0] &+= 1
+        problem("http2_\(failure.code)", "tunnel with \(tunnel.peer): \(failure)")
+        flushTunnel(slot, tunnel)
+        if tunnel.phase != .closed { closeTunnel(slot, tunnel, .tunnelLost) }
+        return false
+    }
+
+    /// Encrypts and writes what the session has to say: small frames together in one record, records together in one call of the kernel.
     func flushTunnel(_ slot: UInt32, _ tunnel: Tunnel) {
         guard tunnel.phase == .open, !tunnel.writeBlocked else { return }
-        guard writePending(slot, tunnel) else { return }
+        guard send(slot, tunnel), writePending(slot, tunnel) else { return }
         var staged = 0
         var budget = settings.limits.bytesPerTurn
         let staging = output
-        while budget > 0, let chunk = tunnel.http!.nextOutput(events: &events) {
+        while budget > 0 {
+            if !tunnel.tls!.hasRoom(for: staged + HTTP2Session.largestOutput) {
+                guard write(slot, tunnel, UnsafeRawBufferPointer(start: staging, count: staged), then: UnsafeRawBufferPointer(start: nil, count: 0)),
+                    send(slot, tunnel)
+                else { return }
+                staged = 0
+            }
+            guard let chunk = tunnel.http!.nextOutput(events: &events) else { break }
             budget -= chunk.count
+            tunnel.moved &+= chunk.count
             if staged + chunk.count > Self.stagingSize {
                 guard write(slot, tunnel, UnsafeRawBufferPointer(start: staging, count: staged), then: chunk) else { return }
                 staged = 0
-                if chunk.count == 0 { continue }
             } else {
                 memcpy(staging + staged, chunk.baseAddress!, chunk.count)
                 staged += chunk.count
             }
         }
         if staged > 0, !write(slot, tunnel, UnsafeRawBufferPointer(start: staging, count: staged), then: UnsafeRawBufferPointer(start: nil, count: 0)) { return }
+        guard send(slot, tunnel) else { return }
         if !events.isEmpty { handleEvents(slot, tunnel) }
         if budget <= 0 { schedule(slot) }
         if tunnel.phase == .open, tunnel.http!.isFinished { closeTunnel(slot, tunnel, .tunnelLost) }
+    }
+
+    /// Sends the records that have gathered. False when the socket takes no more, or the tunnel is gone.
+    private func send(_ slot: UInt32, _ tunnel: Tunnel) -> Bool {
+        switch tunnel.tls!.flush() {
+        case .sent: return true
+        case .blocked:
+            tunnel.writeBlocked = true
+            if !events.isEmpty { handleEvents(slot, tunnel) }
+            return false
+        case .failed:
+            events.removeAll()
+            closeTunnel(slot, tunnel, .tunnelLost)
+            return false
+        }
     }
 
     /// Writes two runs of bytes; what the socket does not take is kept. False when no more can be written now.
@@ -117,8 +159,10 @@ extension Worker {
 
     /// Queues a tunnel for output at the end of this turn: frames of many streams then share records.
     func schedule(_ slot: UInt32) {
-        guard !tunnels[slot].pointee.queued else { return }
-        tunnels[slot].pointee.queued = true
+        let place = tunnels[slot]
+        if place.pointee.bulk { return deferBulk(slot, place) }
+        guard !place.pointee.queued else { return }
+        place.pointee.queued = true
         ready.append(Token(kind: TokenKind.tunnel, slot: slot, generation: tunnels.generation(slot)))
     }
 }

@@ -1,11 +1,15 @@
 import HTTPWire
 import Platform
 import Reactor
+import TLS
 
 /// The clocks of a tunnel: connect, handshake, silence, idleness, and the life of the peer's certificate.
 extension Worker {
     /// The wheel names a deadline early that is more than a turn away; a tunnel looks at its clocks more often than that.
     private static let longestNap: Duration = .seconds(30)
+
+    /// A tunnel from which nothing came for so long holds no buffers.
+    private static let quiet: Duration = .seconds(5)
 
     /// Sets when the tunnel is looked at next. A timer of the wheel can't be taken back, so an earlier one that still comes is told by its time.
     func wake(_ slot: UInt32, _ tunnel: Tunnel, at deadline: MonotonicTime) {
@@ -53,6 +57,7 @@ extension Worker {
             schedule(slot)
         }
         if !tunnel.writeBlocked { tunnel.freePending() }
+        if silence >= Self.quiet { tunnel.tls!.releaseBuffers() }
         wake(slot, tunnel, at: nextLook())
     }
 

@@ -17,7 +17,9 @@ import Traffic
 /// Implementation: extensions by topic. `@unchecked Sendable` because all state but `mailbox`, `reports` and `beat` is touched only by the worker's own thread,
 /// from `run` on; it is created by the thread that starts it.
 final class Worker: @unchecked Sendable {
-    static let scratchSize = 64 * 1024
+    static let scratchSize = 128 * 1024
+    /// What a relay reads at once.
+    static let relayRead = 64 * 1024
     /// A flow is spliced once so much has passed, and while a turn brings at least `bulkRead`.
     static let spliceThreshold: UInt64 = 64 * 1024
     static let bulkRead = 16 * 1024
@@ -44,6 +46,8 @@ final class Worker: @unchecked Sendable {
     let scratch: UnsafeMutableRawPointer
     /// Frames on their way into one TLS record.
     let output: UnsafeMutableRawPointer
+    /// Records on their way between the tunnels and the kernel; nil when the kernel makes them.
+    let tlsBuffers: TLSBuffers?
     var lookup: CallerLookup
 
     var snapshot: Snapshot?
@@ -60,6 +64,11 @@ final class Worker: @unchecked Sendable {
     /// Flows and tunnels that had more to do than one turn allows.
     var ready: [Token] = []
     var readyNow: [Token] = []
+    /// Flows that move much: see Worker+Bulk.swift.
+    var bulk: [Token] = []
+    var bulkNow: [Token] = []
+    /// Nanoseconds until the first of them has its turn.
+    var bulkPause: UInt64 = 0
     var due: [Token] = []
     /// Records of flows that ended in this turn.
     var ended: [FlowRecord] = []
@@ -100,6 +109,7 @@ final class Worker: @unchecked Sendable {
         pipes = PipePool(bound: settings.limits.idlePipes, most: settings.limits.pipes)
         scratch = .allocate(byteCount: Self.scratchSize, alignment: 4096)
         output = .allocate(byteCount: 16_384, alignment: 4096)
+        tlsBuffers = settings.kernelTLS ? nil : TLSBuffers()
         events = HTTP2EventBuffer()
         statistics.worker = index
         do {
@@ -125,8 +135,13 @@ final class Worker: @unchecked Sendable {
     private func listen(_ addresses: [SocketAddress], _ kind: UInt8, _ purpose: String, number: Int = 0) throws(MeshError) {
         for address in addresses {
             do {
-                // Accepted sockets inherit the mark: what the proxy answers must not be captured either.
+                // Accepted sockets inherit all of this: no call for any of it when a connection comes. The mark too: what the proxy answers must not be
+                // captured either.
                 let fd = try Socket.tcpListener(address, backlog: CInt(settings.backlog), reusePort: true, mark: settings.excludedMark)
+                Socket.setNoDelay(fd.raw)
+                keepAlive(fd.raw)
+                // A tunnel carries many flows; what each of them may hold is bounded by its window.
+                if kind != TokenKind.tunnelListener { Socket.setUnsentLimit(fd.raw, CInt(settings.limits.unsentBytes)) }
                 listeners.append(Listener(fd: OwnedFDBox(fd), address: address, kind: kind, number: number))
             } catch where error.code == EADDRINUSE {
                 throw MeshError(
@@ -150,21 +165,28 @@ final class Worker: @unchecked Sendable {
         let buffer = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: 256)
         defer { buffer.deallocate() }
         while true {
-            var wait = ready.isEmpty ? wheel.milliseconds : 0
-            // No timer of the wheel may be set, and the end of the grace comes all the same.
-            if wait < 0, stopAt != nil { wait = Self.drainTick }
-            let count = epoll.wait(buffer, milliseconds: wait)
+            let count = wait(buffer)
             now = .now()
             wheel.catchUp(now)
             statistics.turns &+= 1
             for index in 0..<count { dispatch(Token(raw: buffer[index].data.u64), buffer[index].events) }
             runReady()
+            if !bulk.isEmpty { runBulk() }
             advanceTimers()
             if !ended.isEmpty { report() }
             if let stopAt, now >= stopAt || isDrained() { break }
         }
         closeEverything(.agentStopping)
         reports.post(.stopped(worker: index))
+    }
+
+    private func wait(_ buffer: UnsafeMutableBufferPointer<epoll_event>) -> Int {
+        if !ready.isEmpty { return epoll.wait(buffer, milliseconds: 0) }
+        if !bulk.isEmpty { return epoll.wait(buffer, nanoseconds: bulkPause) }
+        var wait = wheel.milliseconds
+        // No timer of the wheel may be set, and the end of the grace comes all the same.
+        if wait < 0, stopAt != nil { wait = Self.drainTick }
+        return epoll.wait(buffer, milliseconds: wait)
     }
 
     @inline(__always)
@@ -189,10 +211,7 @@ final class Worker: @unchecked Sendable {
         for token in readyNow {
             if token.kind == TokenKind.tunnel {
                 guard let tunnel = tunnels.get(token.slot, generation: token.generation) else { continue }
-                tunnel.pointee.queued = false
-                let bits = tunnel.pointee.readMore ? EpollBits.read : 0
-                tunnel.pointee.readMore = false
-                onTunnel(token.slot, tunnel, bits)
+                again(token.slot, tunnel)
             } else {
                 guard let flow = flows.get(token.slot, generation: token.generation) else { continue }
                 flow.pointee.queued = false
@@ -200,6 +219,14 @@ final class Worker: @unchecked Sendable {
             }
         }
         readyNow.removeAll(keepingCapacity: true)
+    }
+
+    /// A tunnel's turn that was put off: output, and input if some is left.
+    func again(_ slot: UInt32, _ tunnel: UnsafeMutablePointer<TunnelSlot>) {
+        tunnel.pointee.queued = false
+        let bits = tunnel.pointee.readMore ? EpollBits.read : 0
+        tunnel.pointee.readMore = false
+        work(slot, tunnel, bits)
     }
 
     /// From any thread.
@@ -266,7 +293,7 @@ final class Worker: @unchecked Sendable {
 
     /// No flow is left, and nothing of one that ended waits for a tunnel's socket.
     private func isDrained() -> Bool {
-        guard flows.count == 0, ready.isEmpty else { return false }
+        guard flows.count == 0, ready.isEmpty, bulk.isEmpty else { return false }
         return tunnels.liveSlots.allSatisfy { tunnels[$0].pointee.tunnel?.writeBlocked != true }
     }
 }

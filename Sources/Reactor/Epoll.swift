@@ -28,6 +28,12 @@ public struct Epoll: ~Copyable {
         max(0, Int(epoll_wait(fd.raw, buffer.baseAddress, CInt(buffer.count), milliseconds)))
     }
 
+    /// The same for short waits, below a millisecond (epoll_pwait2, Linux 5.11).
+    @inline(__always)
+    public borrowing func wait(_ buffer: UnsafeMutableBufferPointer<epoll_event>, nanoseconds: UInt64) -> Int {
+        max(0, Int(clinux_epoll_wait_ns(fd.raw, buffer.baseAddress, CInt(buffer.count), nanoseconds)))
+    }
+
     private borrowing func control(_ operation: CInt, _ target: CInt, _ events: UInt32, _ data: UInt64) throws(Errno) {
         var event = epoll_event()
         event.events = events
@@ -45,4 +51,6 @@ public enum EpollBits {
     /// The peer ended its sending side.
     public static let readHangup: UInt32 = 0x2000
     public static let edge: UInt32 = 1 << 31
+    /// The peer has ended its sending side, or the socket is dead.
+    public static let ended = readHangup | hangup | error
 }

@@ -98,7 +98,8 @@ public enum Socket {
     @inline(__always)
     public static func read(_ fd: CInt, _ buffer: UnsafeMutableRawPointer, _ count: Int) -> IOResult {
         while true {
-            let result = Glibc.read(fd, buffer, count)
+            // Not read(2): it goes through the file layer first.
+            let result = Glibc.recv(fd, buffer, count, 0)
             if result > 0 { return .bytes(result) }
             if result == 0 { return count == 0 ? .bytes(0) : .endOfStream }
             let error = clinux_errno()

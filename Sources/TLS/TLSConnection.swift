@@ -33,50 +33,78 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
         case none
     }
 
-    private let ssl: OpaquePointer
+    let ssl: OpaquePointer
     private let socket: OwnedFD
+    /// Nil when OpenSSL talks to the socket itself, which kernel TLS needs.
+    var wire: TLSWire.Pointer?
     private var notes: HandshakeNotes?
     private var isBroken = false
     private var saidGoodbye = false
 
     /// A client's connection. `fd` may still be connecting.
     ///
-    /// - Parameter serverName: sent as SNI; nil for none.
+    /// - Parameters:
+    ///   - serverName: sent as SNI; nil for none.
+    ///   - buffers: where what it writes gathers until `flush`, and what it reads comes in many records at once; nil: the socket itself.
     public init(
-        client context: TLSContext, fd: consuming OwnedFD, serverName: String?, alpn: [String], credential: Credential?, verify: Verification = .chain
+        client context: TLSContext, fd: consuming OwnedFD, serverName: String?, alpn: [String], credential: Credential?, verify: Verification = .chain,
+        buffers: TLSBuffers? = nil
     ) throws(TLSError) {
-        let ssl = try Self.make(context, fd.raw)
+        let ssl = try Self.make(context)
+        let wire = try Self.attach(ssl, fd.raw, buffers)
         if let error = Self.configure(ssl, serverName, alpn, credential, verify) {
             SSL_free(ssl)
+            if let wire { TLSWire.free(wire) }
             throw error
         }
         SSL_set_connect_state(ssl)
-        self.init(ssl, context, fd)
+        self.init(ssl, context, fd, wire)
     }
 
     /// A server's connection, just accepted.
-    public init(server context: TLSContext, fd: consuming OwnedFD) throws(TLSError) {
-        let ssl = try Self.make(context, fd.raw)
+    public init(server context: TLSContext, fd: consuming OwnedFD, buffers: TLSBuffers? = nil) throws(TLSError) {
+        let ssl = try Self.make(context)
+        let wire = try Self.attach(ssl, fd.raw, buffers)
         SSL_set_accept_state(ssl)
-        self.init(ssl, context, fd)
+        self.init(ssl, context, fd, wire)
     }
 
-    private init(_ ssl: OpaquePointer, _ context: TLSContext, _ fd: consuming OwnedFD) {
+    private init(_ ssl: OpaquePointer, _ context: TLSContext, _ fd: consuming OwnedFD, _ wire: TLSWire.Pointer?) {
         self.ssl = ssl
+        self.wire = wire
         socket = fd
         let notes = HandshakeNotes(context: context)
         notes.attach(to: ssl)
         self.notes = notes
     }
 
-    private static func make(_ context: TLSContext, _ fd: CInt) throws(TLSError) -> OpaquePointer {
+    private static func make(_ context: TLSContext) throws(TLSError) -> OpaquePointer {
         ERR_clear_error()
         guard let ssl = SSL_new(context.context) else { throw TLSError.library(.library, "no memory for a connection") }
-        guard SSL_set_fd(ssl, fd) == 1 else {
+        return ssl
+    }
+
+    /// Puts the connection on its socket. Frees it when that fails.
+    private static func attach(_ ssl: OpaquePointer, _ fd: CInt, _ buffers: TLSBuffers?) throws(TLSError) -> TLSWire.Pointer? {
+        guard let buffers else {
+            guard SSL_set_fd(ssl, fd) == 1 else {
+                SSL_free(ssl)
+                throw TLSError.library(.library, "no memory for a connection")
+            }
+            return nil
+        }
+        let wire = TLSWire.make(fd, buffers)
+        guard let bio = TLSWire.bio(wire) else {
+            TLSWire.free(wire)
             SSL_free(ssl)
             throw TLSError.library(.library, "no memory for a connection")
         }
-        return ssl
+        SSL_set_bio(ssl, bio, bio)
+        // Its own buffers, for one record each, stay while it is busy; `releaseBuffers` gives them back.
+        copenssl_keep_buffers(ssl)
+        SSL_set_read_ahead(ssl, 0)
+        SSL_set_default_read_buffer_len(ssl, 0)
+        return wire
     }
 
     private static func configure(_ ssl: OpaquePointer, _ serverName: String?, _ alpn: [String], _ credential: Credential?, _ verify: Verification)
@@ -99,7 +127,10 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
         return nil
     }
 
-    deinit { SSL_free(ssl) }
+    deinit {
+        SSL_free(ssl)
+        if let wire { TLSWire.free(wire) }
+    }
 
     /// For the loop's registration; the connection keeps owning it.
     public var fd: CInt { socket.raw }
@@ -110,13 +141,19 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
     public mutating func handshake() -> TLSHandshake {
         prepare()
         let result = SSL_do_handshake(ssl)
+        let number = errno
+        let kind = result == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl, result)
+        // The flight, or the alert. A handshake's flight is small: the socket takes it, or the connection is no good.
+        let sent = flush()
+        if result == 1, case .failed(let error) = sent {
+            isBroken = true
+            return .failed(error)
+        }
         if result == 1 {
             HandshakeNotes.detach(from: ssl)
             notes = nil
             return .done
         }
-        let number = errno
-        let kind = SSL_get_error(ssl, result)
         switch kind {
         case SSL_ERROR_WANT_READ: return .wantsRead
         case SSL_ERROR_WANT_WRITE: return .wantsWrite
@@ -134,7 +171,7 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
         return result > 0 ? .bytes(Int(result)) : stopped(result)
     }
 
-    /// Writes at most one record (16 KiB) of `bytes`.
+    /// Writes at most one record (16 KiB) of `bytes`; with an output, it gathers there. Ask `hasRoom` first.
     ///
     /// After `wantsWrite` or `wantsRead` the next write must begin with the same bytes, though they may have moved: part of the record may have
     /// left.
@@ -157,6 +194,7 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
         guard notes == nil, !isBroken, !saidGoodbye else { return true }
         prepare()
         let result = SSL_shutdown(ssl)
+        _ = flush()
         let wantsWrite = result < 0 && SSL_get_error(ssl, result) == SSL_ERROR_WANT_WRITE
         if result < 0, !wantsWrite { ERR_clear_error() }
         saidGoodbye = !wantsWrite
@@ -178,7 +216,10 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
         case SSL_ERROR_ZERO_RETURN: return .endOfStream
         default:
             isBroken = true
-            return .failed(TLSError.last(kind: kind, errno: number, notes: notes))
+            let error = TLSError.last(kind: kind, errno: number, notes: notes)
+            // The alert.
+            _ = flush()
+            return .failed(error)
         }
     }
 

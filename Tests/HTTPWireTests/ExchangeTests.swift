@@ -1,4 +1,4 @@
-import HTTPWire
+@testable import HTTPWire
 import Testing
 
 @Suite struct `Tunnel exchange` {
@@ -51,11 +51,14 @@ import Testing
         #expect(same(server.flows[1001]?.incoming, request))
     }
 
-    @Test func `a full DATA frame with its header fills one TLS record exactly`() {
+    @Test func `a full DATA frame with its header fills TLS records exactly, for a peer that takes less too`() {
         let client = Peer(.client), server = Peer(.server)
         client.connect(token: 1, sending: [UInt8](repeating: 1, count: 200_000))
         pump(client, server)
-        #expect(client.largestChunk == 16_384)
+        #expect(client.largestChunk == 4 * 16_384)
+        #expect(HTTP2Session.dataPayload(largest: 16_384) == 16_384 - 9)
+        #expect(HTTP2Session.dataPayload(largest: 60_000) == 3 * 16_384 - 9)
+        #expect(HTTP2Session.dataPayload(largest: 1 << 20) == 4 * 16_384 - 9)
     }
 
     @Test func `each direction ends on its own`() {

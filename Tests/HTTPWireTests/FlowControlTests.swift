@@ -57,7 +57,7 @@ import Testing
         server.feed(Array(client.output().prefix(400_000)))
         let received = server.flows.values.map(\.incoming.count)
         #expect(received.count == 4)
-        #expect((received.max() ?? 0) - (received.min() ?? 0) <= 2 * 16_375)
+        #expect((received.max() ?? 0) - (received.min() ?? 0) <= 2 * HTTP2Session.dataPayload)
     }
 }
 

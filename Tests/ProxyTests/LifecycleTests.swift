@@ -171,8 +171,9 @@ struct LifecycleTests {
         var tally = FlowTally(bound: 10)
         for id in 1...50 as ClosedRange<NameID> {
             let labels = FlowLabels(direction: .tunnel, security: .mutualTLS, sourceIdentity: id, destinationIdentity: 1, service: 1)
-            tally.add(labels, opened: 1)
-            tally.add(labels, closed: 1, sent: 10, received: 20)
+            let index = tally.index(of: labels)
+            tally.count(index, opened: 1)
+            tally.count(index, closed: 1, sent: 10, received: 20)
         }
         #expect(tally.counters.count == 11)
         let sums = tally.counters.values.reduce(into: [0, 0, 0, 0] as [UInt64]) { sum, one in

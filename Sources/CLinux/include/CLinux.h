@@ -12,6 +12,7 @@
 
 int clinux_pipe2(int fds[2], int flags);
 ssize_t clinux_splice(int in, int out, size_t count, unsigned flags);
+int clinux_epoll_wait_ns(int epoll, struct epoll_event *events, int most, uint64_t nanoseconds);
 int clinux_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 int clinux_open(const char *path, int flags, unsigned mode);
 int clinux_fcntl(int fd, int command, long argument);
