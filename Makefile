@@ -14,7 +14,7 @@ help:
 	@echo 'make release  the same, optimised, the Swift runtime linked statically'
 	@echo 'make test     all tests; those of the lab need root (sudo is used)'
 	@echo 'make demo     the bookinfo application on three hosts; KEEP=1 leaves it running'
-	@echo 'make bench    what the data path costs'
+	@echo 'make bench    what the data path costs beside HAProxy and Envoy; SCENARIO=name,... ROUNDS=5 SECONDS_PER_RUN=5'
 	@echo 'make lint     the rules that the compiler does not check'
 	@echo 'make deb      dist/weft_VERSION_ARCHITECTURE.deb'
 	@echo 'make setup    the Debian packages all of this needs (the others call it)'
@@ -47,7 +47,7 @@ demo: setup build
 	@KEEP='$(KEEP)' WEFTD='$(CURDIR)/$(DEBUG)/weftd' WEFT='$(CURDIR)/$(DEBUG)/weft' Examples/bookinfo/demo
 
 bench: setup release
-	@Scripts/bench
+	@Scripts/bench --scenario '$(SCENARIO)' --rounds '$(ROUNDS)' --seconds '$(SECONDS_PER_RUN)'
 
 lint: setup release
 	@Scripts/lint

@@ -76,9 +76,9 @@ class Lab:
         self.hosts = hosts or {}
 
     @staticmethod
-    def create():
-        root = tempfile.mkdtemp(prefix="weft-demo-")
-        prefix = f"weft-demo-{os.getpid()}"
+    def create(kind="demo"):
+        root = tempfile.mkdtemp(prefix=f"weft-{kind}-")
+        prefix = f"weft-{kind}-{os.getpid()}"
         lab = Lab(root, prefix, f"{cgroup_mount()}/{prefix}")
         lab.save()
         for name, text in (("resolv.conf", f"nameserver {NAMESERVER}\noptions timeout:2 attempts:2\n"), ("nsswitch.conf", "hosts: files dns\n")):
@@ -109,9 +109,10 @@ class Lab:
         """Runs a program in the namespace of the bridge."""
         return run("nsenter", f"--net=/run/netns/{self.prefix}-net", *command, **options)
 
-    def add_host(self, name, workloads, weftd, weft):
+    def add_host(self, name, workloads, weftd, weft, settings=""):
+        """`workloads`: a cgroup's name → the account of its identity. `settings`: more of weft.yaml, as text."""
         number = len(self.hosts) + 1
-        host = Host(self, name, number, workloads, weftd, weft)
+        host = Host(self, name, number, workloads, weftd, weft, settings)
         self.hosts[name] = host
         with open(f"{self.root}/on", "w") as file:
             file.write(ON.format(root=self.root, cgroups=self.cgroups, prefix=self.prefix, hosts=" ".join(self.hosts)))
@@ -147,7 +148,7 @@ class Lab:
 class Host:
     """One host, with `weftd` as its agent."""
 
-    def __init__(self, lab, name, number, workloads, weftd, weft):
+    def __init__(self, lab, name, number, workloads, weftd, weft, settings):
         self.lab, self.name, self.number = lab, name, number
         self.weftd, self.weft_program = weftd, weft
         self.address, self.address_v6 = f"{NETWORK_V4}.{number}", f"{NETWORK_V6}::{number}"
@@ -159,10 +160,10 @@ class Host:
             os.makedirs(path)
         for workload in list(workloads) + ["weftd", "other"]:
             os.makedirs(f"{lab.cgroups}/{name}/{workload}")
-        self.configure(workloads)
+        self.configure(workloads, settings)
         self.connect()
 
-    def configure(self, workloads):
+    def configure(self, workloads, settings):
         lines = [
             f"node:\n  name: {self.name}\n  address: {self.address}\n  addressV6: {self.address_v6}",
             f"state: {self.directory}/state\nruntime: {self.directory}/run\nservices: {self.directory}/services.d",
@@ -174,14 +175,14 @@ class Host:
         for workload, account in workloads.items():
             lines.append(f"  - name: {workload}\n    account: {account}\n    cgroup: /{self.lab.prefix}/{self.name}/{workload}")
         with open(f"{self.directory}/weft.yaml", "w") as file:
-            file.write("\n".join(lines) + "\n")
+            file.write("\n".join(lines) + f"\n{settings}")
 
-    def declare(self, service, workload, target_port, version=""):
-        """A service instance, as an operator writes it into services.d."""
+    def declare(self, service, workload, target_port, version="", check=True):
+        """A service instance, as an operator writes it into services.d; `check`: the agent connects to it every second to see that it lives."""
         with open(f"{self.directory}/services.d/{workload}.yaml", "w") as file:
             file.write(
                 f"service: {service}\nport: 9080\ntargetPort: {target_port}\nworkload: {workload}\n"
-                + (f"version: {version}\n" if version else "") + "check:\n  interval: 1s\n")
+                + (f"version: {version}\n" if version else "") + f"check:\n  {'interval: 1s' if check else 'tcp: false'}\n")
 
     def connect(self):
         namespace, port = f"{self.lab.prefix}-{self.name}", f"port-{self.name}"
