@@ -88,9 +88,10 @@ extension HTTP2Session {
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { session, frame, user in
             received(session, frame.unsafelyUnwrapped, owner(user))
         }
-        nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { _, header, user in
-            began(header.unsafelyUnwrapped.pointee, owner(user))
+        nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { session, header, user in
+            began(session, header.unsafelyUnwrapped.pointee, owner(user))
         }
+        nghttp2_session_callbacks_set_unpack_extension_callback(callbacks) { _, _, _, _ in NGHTTP2_ERR_CANCEL.rawValue }
         nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, _, _, user in
             owner(user).pointee.count(.invalid)
         }
@@ -106,6 +107,7 @@ extension HTTP2Session {
             case NGHTTP2_RST_STREAM.rawValue:
                 state.pointee.resetStream = frame.pointee.hd.stream_id
                 state.pointee.resetIsLocal = true
+                state.pointee.countSentReset(frame.pointee.rst_stream.error_code)
             case NGHTTP2_GOAWAY.rawValue where frame.pointee.goaway.error_code != HTTP2Code.noError && state.pointee.failure == nil:
                 state.pointee.failure = .protocolError(frame.pointee.goaway.error_code)
                 var event = HTTP2Event(.protocolError, stream: 0)
@@ -126,13 +128,15 @@ extension HTTP2Session {
 }
 
 /// Counts frames before their payload is read: floods are of small frames.
-private func began(_ header: nghttp2_frame_hd, _ state: State) -> Int32 {
+private func began(_ session: OpaquePointer?, _ header: nghttp2_frame_hd, _ state: State) -> Int32 {
+    if state.pointee.tooManyResets { return state.pointee.stop(.invalid) }
+    if nghttp2_session_get_outbound_queue_size(session) > state.pointee.pendingFrames { return state.pointee.stop(.pendingFrames) }
     switch UInt32(header.type) {
     case NGHTTP2_DATA.rawValue where header.length == 0 && !has(header.flags, NGHTTP2_FLAG_END_STREAM): return state.pointee.count(.emptyData)
     case NGHTTP2_PING.rawValue where !has(header.flags, NGHTTP2_FLAG_ACK): return state.pointee.count(.ping)
     case NGHTTP2_SETTINGS.rawValue where !has(header.flags, NGHTTP2_FLAG_ACK) && state.pointee.peerSettingsSeen: return state.pointee.count(.settings)
     case NGHTTP2_RST_STREAM.rawValue: return state.pointee.countReset(header.stream_id)
-    case NGHTTP2_PRIORITY.rawValue, NGHTTP2_WINDOW_UPDATE.rawValue: return state.pointee.count(.control)
+    case NGHTTP2_PRIORITY.rawValue, NGHTTP2_WINDOW_UPDATE.rawValue, NGHTTP2_GOAWAY.rawValue: return state.pointee.count(.control)
     case NGHTTP2_DATA.rawValue...NGHTTP2_CONTINUATION.rawValue: return 0
     default:
         state.pointee.ignoredFrames &+= 1
@@ -144,10 +148,13 @@ private func received(_ session: OpaquePointer?, _ frame: UnsafePointer<nghttp2_
     let header = frame.pointee.hd
     switch UInt32(header.type) {
     case NGHTTP2_HEADERS.rawValue:
-        headersReceived(session, frame, state)
+        let verdict = headersReceived(session, frame, state)
+        if verdict != 0 { return verdict }
         if has(header.flags, NGHTTP2_FLAG_END_STREAM) { endStream(session, header.stream_id, state) }
     case NGHTTP2_DATA.rawValue:
         if has(header.flags, NGHTTP2_FLAG_END_STREAM) { endStream(session, header.stream_id, state) }
+        // An empty frame in disguise: nothing but padding.
+        else if header.length > 0, frame.pointee.data.padlen >= header.length { return state.pointee.count(.emptyData) }
     case NGHTTP2_RST_STREAM.rawValue:
         state.pointee.resetStream = header.stream_id
         state.pointee.resetIsLocal = false
@@ -169,7 +176,7 @@ private func endStream(_ session: OpaquePointer?, _ stream: Int32, _ state: Stat
     state.pointee.emit(event)
 }
 
-private func headersReceived(_ session: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>, _ state: State) {
+private func headersReceived(_ session: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>, _ state: State) -> Int32 {
     let stream = frame.pointee.hd.stream_id
     let category = frame.pointee.headers.cat
     var kind = HTTP2Event.Kind.headers
@@ -180,9 +187,11 @@ private func headersReceived(_ session: OpaquePointer?, _ frame: UnsafePointer<n
     }
     if (100..<200).contains(state.pointee.blockStatus) {
         state.pointee.ignoredFrames &+= 1
-        return state.pointee.dropBlock()
+        state.pointee.dropBlock()
+        return state.pointee.count(.control)
     }
     state.pointee.endBlock(kind, stream: stream, token: tokenOf(session, stream))
+    return 0
 }
 
 private func pingAnswered(_ session: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>, _ state: State) {

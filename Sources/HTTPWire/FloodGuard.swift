@@ -24,8 +24,8 @@ struct FloodGuard {
         case .emptyData: Self.take(&emptyData, limits.emptyData, now)
         case .control: spend() || Self.take(&control, limits.control, now)
         case .invalid: Self.take(&invalid, limits.invalid, now)
-        // These three are bounds and not rates: nghttp2 or the header scratch counts them.
-        case .decodedHeaders, .continuation, .pendingAcks: false
+        // These are bounds and not rates: nghttp2 or the header scratch counts them.
+        case .decodedHeaders, .continuation, .pendingAcks, .pendingFrames: false
         }
     }
 

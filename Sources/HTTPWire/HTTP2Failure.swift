@@ -11,6 +11,7 @@ public enum HTTP2Flood: String, Sendable, CaseIterable {
     case decodedHeaders = "header_flood"
     case continuation = "continuation_flood"
     case pendingAcks = "ack_flood"
+    case pendingFrames = "output_flood"
 }
 
 /// Why a session can't go on. The GOAWAY that says so to the peer is already queued: write the output out, then close.

@@ -17,6 +17,8 @@ extension HTTP2Session {
         nghttp2_option_set_max_reserved_remote_streams(option, 0)
         nghttp2_option_set_max_outbound_ack(option, settings.limits.pendingAcks)
         nghttp2_option_set_max_continuations(option, settings.limits.continuations)
+        // Frames of unknown types are ignored, but not unseen: without this nghttp2 passes over them and no flood of them is counted.
+        for type in 10...255 as ClosedRange<UInt8> { nghttp2_option_set_user_recv_extension_type(option, type) }
         // Resets of answered streams are the ordinary end of a flow whose client went away; FloodGuard counts those that are not.
         nghttp2_option_set_stream_reset_rate_limit(option, .max, .max)
         let result =

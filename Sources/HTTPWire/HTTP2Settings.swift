@@ -42,11 +42,11 @@ public struct HTTP2Limits: Sendable {
     public var settings = Rate(burst: 20, perSecond: 1)
     /// PING frames that ask for an answer.
     public var ping = Rate(burst: 100, perSecond: 10)
-    /// DATA frames without a byte and without END_STREAM.
+    /// DATA frames without a byte, padding aside, and without END_STREAM.
     public var emptyData = Rate(burst: 100, perSecond: 10)
-    /// WINDOW_UPDATE, PRIORITY and unknown frames beyond two for every DATA frame that we sent.
+    /// WINDOW_UPDATE, PRIORITY, GOAWAY and unknown frames and informational responses beyond two for every DATA frame that we sent.
     public var control = Rate(burst: 5000, perSecond: 1000)
-    /// Frames and header blocks that broke the protocol for one stream only.
+    /// Frames and header blocks that broke the protocol for one stream only, which makes this end reset it (CVE-2025-8671).
     public var invalid = Rate(burst: 100, perSecond: 10)
     /// Bytes of decoded headers in one `feed`; more than this is HPACK used as an amplifier.
     public var decodedHeaderBytes = 1 << 20
@@ -54,6 +54,9 @@ public struct HTTP2Limits: Sendable {
     public var continuations = 8
     /// Answers to SETTINGS and PING that wait because the peer does not read.
     public var pendingAcks = 200
+    /// Frames without data that wait for the same reason, for each stream that the peer may have open. An orderly stream has at most three at a time:
+    /// its answer, a window update and its reset. The answers of streams that ended meanwhile would wait too, without an end.
+    public var pendingFramesPerStream = 4
 
     public init() {}
 }

@@ -8,6 +8,7 @@ struct SessionState {
     let headerListBytes: Int
     let decodedHeaderBytes: Int
     let assumedPeerStreams: UInt32
+    let pendingFrames: Int
 
     /// Set only while `feed` or `nextOutput` runs.
     var events: UnsafeMutablePointer<HTTP2EventBuffer>?
@@ -18,6 +19,9 @@ struct SessionState {
 
     var flood: FloodGuard
     var failure: HTTP2Failure?
+    /// Resets that nghttp2 will send for faults that were counted when they came; and those that it has sent for others and were too many.
+    var expectedResets = 0
+    var tooManyResets = false
     var activeStreams = 0
     var ignoredFrames: UInt64 = 0
     var peerSettingsSeen = false
@@ -47,6 +51,7 @@ struct SessionState {
         decodedHeaderBytes = settings.limits.decodedHeaderBytes
         atOnce = settings.limits.atOnce
         assumedPeerStreams = settings.assumedPeerStreams
+        pendingFrames = settings.limits.pendingAcks + settings.limits.pendingFramesPerStream * Int(settings.maxConcurrentStreams)
         flood = FloodGuard(settings.limits)
     }
 
@@ -54,9 +59,24 @@ struct SessionState {
 
     /// Counts one more of a kind; nghttp2's "stop here" when it is one too many.
     mutating func count(_ kind: HTTP2Flood) -> Int32 {
-        if flood.admits(kind, at: now) { return 0 }
+        if kind == .invalid { expectedResets += 1 }
+        return flood.admits(kind, at: now) ? 0 : stop(kind)
+    }
+
+    mutating func stop(_ kind: HTTP2Flood) -> Int32 {
         failure = .flood(kind)
         return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+    }
+
+    /// nghttp2 resets a stream for what the peer did. Some faults show only by this (a body that is not as long as it was said to be). The next frame
+    /// that comes ends the session, since one that is sent can't.
+    mutating func countSentReset(_ code: UInt32) {
+        guard code != HTTP2Code.noError, code != HTTP2Code.cancel else { return }
+        if expectedResets > 0 {
+            expectedResets -= 1
+        } else if !flood.admits(.invalid, at: now) {
+            tooManyResets = true
+        }
     }
 
     /// The peer resets a stream.

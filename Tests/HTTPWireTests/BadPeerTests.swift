@@ -18,7 +18,7 @@ import Testing
             $0 % 3 == 0 ? Raw.unknown(0xb0) : $0 % 3 == 1 ? Raw.windowUpdate(0, 1) : Raw.frame(2, stream: 3, [0, 0, 0, 0, 1])
         },
         Flood(reason: .invalid) { Raw.connect(2 * $0 + 1, extra: Raw.literal("Upper", "x")) },
-    ]
+    ] + floodsInDisguise
 
     @Test(arguments: floods)
     func `a flood is closed with its reason and ENHANCE_YOUR_CALM`(flood: Flood) {

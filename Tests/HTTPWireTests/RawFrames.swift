@@ -20,6 +20,12 @@ enum Raw {
         frame(1, flags: endHeaders ? 4 : 0, stream: stream, literal(":method", "CONNECT") + literal(":authority", "a:1") + extra)
     }
 
+    /// GET with a body of which the length is said.
+    static func get(_ stream: UInt32, bodyBytes: Int) -> [UInt8] {
+        let fields = [(":method", "GET"), (":scheme", "https"), (":authority", "a:1"), (":path", "/"), ("content-length", "\(bodyBytes)")]
+        return frame(1, flags: 4, stream: stream, fields.flatMap { literal($0, $1) })
+    }
+
     static func literal(_ name: String, _ value: String) -> [UInt8] {
         [0] + integer(name.utf8.count) + name.utf8 + integer(value.utf8.count) + value.utf8
     }
