@@ -213,10 +213,10 @@ public struct TLSConnection: ~Copyable, @unchecked Sendable {
         switch kind {
         case SSL_ERROR_WANT_READ: return .wantsRead
         case SSL_ERROR_WANT_WRITE: return .wantsWrite
-        case SSL_ERROR_ZERO_RETURN: return .endOfStream
+        case SSL_ERROR_ZERO_RETURN where !MessageFlood.happened(on: ssl): return .endOfStream
         default:
             isBroken = true
-            let error = TLSError.last(kind: kind, errno: number, notes: notes)
+            let error = MessageFlood.happened(on: ssl) ? MessageFlood.error : TLSError.last(kind: kind, errno: number, notes: notes)
             // The alert.
             _ = flush()
             return .failed(error)

@@ -50,6 +50,7 @@ public final class TLSContext {
         copenssl_ctx_modes(context)
         copenssl_ctx_read_ahead(context, Self.readAhead)
         copenssl_ctx_max_cert_list(context, Self.largestChain)
+        MessageFlood.install(on: context)
         asksForKernelTLS = kernelTLS && copenssl_ctx_enable_ktls(context) == 1
         SSL_CTX_set1_cert_store(context, trust.store)
         SSL_CTX_set_verify_depth(context, Self.deepestChain)

@@ -29,6 +29,8 @@ public struct TLSError: Error, Equatable, Sendable, CustomStringConvertible {
         case badCredential = "bad_credential"
         /// A root certificate that we were given to trust is unusable.
         case badTrust = "bad_trust"
+        /// The peer went over the bound of messages after the handshake (key updates).
+        case messageFlood = "tls_message_flood"
         /// The peer broke TLS in another way.
         case protocolError = "tls_protocol_error"
         /// OpenSSL failed for a reason of its own.
