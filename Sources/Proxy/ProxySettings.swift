@@ -51,6 +51,9 @@ package struct ProxySettings: Sendable {
         package var flows = 100_000
         /// Tunnels of one worker at one time.
         package var tunnels = 4096
+        /// Of these, connections from others whose handshake is not over: whoever reaches the port can make them, each costs up to 200 KiB, and they must
+        /// not take the places of those who have proved who they are.
+        package var handshakes = 1024
         /// Tunnels of one worker for one pair of identities and one node.
         package var tunnelsPerPeer = 8
         /// Bytes that a peer may send on one stream, and on all streams of a tunnel, before they were taken.

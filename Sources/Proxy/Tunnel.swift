@@ -45,6 +45,8 @@ final class Tunnel {
     var draining = false
     /// The peer's TLS layer answers before it goes on: a read waits until the socket is writable.
     var readWantsWrite = false
+    /// It does not count as a connection whose handshake runs any more.
+    var handshakeOver = false
     /// When connecting or the handshake is given up.
     var deadline: MonotonicTime
     /// When the wheel is to name this tunnel.

@@ -21,22 +21,26 @@ extension Worker {
     func accept(_ index: Int) {
         guard index < listeners.count else { return }
         let listener = listeners[index]
-        for _ in 0..<Self.acceptsPerTurn {
+        // Who comes at the limit sees an end and not silence; how many a second is bounded by the pause that follows.
+        var isFull = false
+        loop: for _ in 0..<Self.acceptsPerTurn {
             switch Socket.accept(listener.fd.fd.raw) {
             case .accepted(let fd, let peer):
                 // The kernel gives the lowest free number, so a high one says how many are open.
                 guard fd.raw < settings.limits.descriptors else {
                     statistics.ends[Int(FlowEnd.descriptorLimit.rawValue)] &+= 1
                     Socket.resetOnClose(fd.raw)
-                    return pauseAccepting()
+                    isFull = true
+                    continue
                 }
                 accepted(fd, peer, listener)
-            case .wouldBlock: return
-            case .failed: return
+            case .wouldBlock: break loop
+            case .failed: break loop
             case .gone: continue
             case .exhausted: return shed(listener)
             }
         }
+        if isFull { pauseAccepting() }
     }
 
     private func accepted(_ fd: consuming OwnedFD, _ peer: SocketAddress, _ listener: Listener) {

@@ -194,7 +194,10 @@ extension Worker {
             tunnel.draining = true
             leavePool(tunnelSlot, tunnel)
             schedule(tunnelSlot)
-        case .protocolError, .settings: schedule(tunnelSlot)
+        case .protocolError:
+            brokeProtocol(tunnel, .protocolError(event.code))
+            schedule(tunnelSlot)
+        case .settings: schedule(tunnelSlot)
         case .trailers, .settingsAck, .pingAck: return
         }
     }
@@ -218,7 +221,9 @@ extension Worker {
             flow.pointee.up.finished = true
             return streamDone(slot, flow)
         }
-        finish(slot, flow, (flow.pointee.direction == .tunnel) != event.isLocal ? .clientReset : .serverReset)
+        // We cancel when our own socket has failed; any other code of ours answers a fault of the peer.
+        let byPeer = !event.isLocal || event.code != HTTP2Code.cancel
+        finish(slot, flow, (flow.pointee.direction == .tunnel) == byPeer ? .clientReset : .serverReset)
     }
 
     /// The answer to our CONNECT.

@@ -40,6 +40,10 @@ extension Worker {
 
     func acceptTunnel(_ fd: consuming OwnedFD, _ peer: SocketAddress) {
         guard let serverContext else { return refuseTunnel(fd, .notReady) }
+        guard handshakes < settings.limits.handshakes else {
+            problem("handshake_limit", "\(handshakes) connections to the tunnel port have not ended their TLS handshake: one from \(peer) was refused")
+            return refuseTunnel(fd, .tunnelLimit)
+        }
         guard let (slot, generation) = tunnels.allocate() else {
             problem("tunnel_limit", "\(settings.limits.tunnels) tunnels are open in one worker: one from \(peer) was refused")
             return refuseTunnel(fd, .tunnelLimit)
@@ -53,6 +57,7 @@ extension Worker {
             return problem("tls_connection", "a tunnel cannot be accepted: \(error)")
         }
         tunnels[slot].pointee.tunnel = tunnel
+        handshakes += 1
         guard watch(raw, Token(kind: TokenKind.tunnel, slot: slot, generation: generation)) else { return closeTunnel(slot, tunnel, .descriptorLimit) }
         wake(slot, tunnel, at: tunnel.deadline)
     }
@@ -156,6 +161,7 @@ extension Worker {
     }
 
     private func handshakeDone(_ slot: UInt32, _ tunnel: Tunnel) {
+        handshakeOver(tunnel)
         let (alpn, uris, notAfter) = tunnel.proof()
         tunnel.peerNotAfter = notAfter
         if tunnel.role == .server, let alpn, alpn != "h2" { return handOver(slot, tunnel, alpn) }
@@ -194,6 +200,13 @@ extension Worker {
         wake(slot, tunnel, at: nextLook())
         openWaiting(slot, tunnel)
         if readTunnel(slot, tunnel) { flushTunnel(slot, tunnel) }
+    }
+
+    /// One way or the other.
+    func handshakeOver(_ tunnel: Tunnel) {
+        guard tunnel.role == .server, !tunnel.handshakeOver else { return }
+        tunnel.handshakeOver = true
+        handshakes -= 1
     }
 
     /// Plane and join connections live on the control loop.

@@ -39,6 +39,7 @@ extension Worker {
     func closeTunnel(_ slot: UInt32, _ tunnel: Tunnel, _ reason: FlowEnd, errno: CInt = 0, again: Bool = true) {
         guard tunnel.phase != .closed else { return }
         let wasOpen = tunnel.phase == .open
+        handshakeOver(tunnel)
         tunnel.phase = .closed
         leavePool(slot, tunnel)
         var waiting = tunnel.waitingHead

@@ -39,7 +39,7 @@ extension Worker {
                 closeTunnel(slot, tunnel, .tunnelLost)
                 return false
             case .failed(let error):
-                if case .open = tunnel.phase, tunnel.http!.activeStreams > 0 { problem("tunnel_lost", "tunnel with \(tunnel.peer): \(error)") }
+                readFailed(tunnel, error)
                 closeTunnel(slot, tunnel, .tunnelLost)
                 return false
             }
@@ -56,8 +56,7 @@ extension Worker {
         let result = tunnel.http!.feed(UnsafeRawBufferPointer(start: scratch, count: count), at: now, events: &events)
         handleEvents(slot, tunnel)
         guard case .failed(let failure) = result else { return tunnel.phase != .closed }
-        statistics.floods[failure.code, default: 0] &+= 1
-        problem("http2_\(failure.code)", "tunnel with \(tunnel.peer): \(failure)")
+        brokeProtocol(tunnel, failure)
         flushTunnel(slot, tunnel)
         if tunnel.phase != .closed { closeTunnel(slot, tunnel, .tunnelLost) }
         return false

@@ -27,7 +27,10 @@ extension Worker {
         case .closed: return
         case .connecting, .handshaking:
             guard now >= tunnel.deadline else { return wake(slot, tunnel, at: tunnel.deadline) }
-            if tunnel.phase == .handshaking { statistics.handshakeFailures["timeout", default: 0] &+= 1 }
+            if tunnel.phase == .handshaking {
+                statistics.handshakeFailures["timeout", default: 0] &+= 1
+                problem("tls_timeout", "the TLS handshake with \(tunnel.peer) took longer than timeouts.handshake")
+            }
             closeTunnel(slot, tunnel, .tunnelConnectTimeout)
         case .open: openTimer(slot, tunnel)
         }

@@ -78,6 +78,8 @@ final class Worker: @unchecked Sendable {
     var problems: [String: Int] = [:]
     var problemsSince = MonotonicTime(nanoseconds: 0)
     var bufferedBytes = 0
+    /// Accepted connections on the tunnel port whose handshake is not over.
+    var handshakes = 0
     var acceptsPausedUntil: MonotonicTime?
     /// Given up to accept one connection and close it when descriptors run out, so that callers see an end instead of silence.
     var reserve: OwnedFD?

@@ -68,7 +68,7 @@ extension AgentAPI {
         text.family("weft_tunnels", .gauge, help: "Open tunnels.", workers.map { ([("worker", "\($0.worker)")], Double($0.liveTunnels)) })
         text.single("weft_tunnels_opened_total", .counter, help: "Tunnels that were opened, in both directions.", Double(workers.reduce(0) { $0 + $1.tunnelsOpened }))
         text.family("weft_tunnel_handshake_failures_total", .counter, help: "TLS handshakes that failed, by reason.", Self.byReason(handshakes))
-        text.family("weft_tunnel_refused_peers_total", .counter, help: "Tunnels closed because the peer broke HTTP/2 or went over a bound.", Self.byReason(floods))
+        text.family("weft_tunnel_refused_peers_total", .counter, help: "Tunnels closed because the peer broke TLS or HTTP/2 or went over a bound, by reason.", Self.byReason(floods))
         text.single("weft_buffered_bytes", .gauge, help: "Bytes held for slow readers.", Double(workers.reduce(0) { $0 + $1.bufferedBytes }))
         text.single("weft_accept_pauses_total", .counter, help: "Times that accepting paused because descriptors ran out.", Double(workers.reduce(0) { $0 + $1.acceptsPaused }))
         text.single(

@@ -16,7 +16,7 @@ enum Certificates {
     // Written once, while `directory` is made, and read at exit.
     private nonisolated(unsafe) static var made = ""
     private nonisolated(unsafe) static var maker: pid_t = 0
-    private static let directory: String = {
+    static let directory: String = {
         var template = Array("/tmp/weft-proxy-tests-XXXXXX".utf8CString)
         let directory = String(cString: mkdtemp(&template)!)
         var script = """

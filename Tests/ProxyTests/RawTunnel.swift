@@ -10,8 +10,8 @@ final class RawTunnel {
     private var received: [UInt8] = []
 
     /// Shakes hands; with TLS 1.3 a server's refusal of the client's certificate shows only when something is read.
-    init(_ address: SocketAddress, as account: String?, alpn: [String] = ["h2"], serverName: String? = "server.default.mesh.test") throws {
-        let fd = OwnedFD(consuming: try Peers.connect(address))
+    init(_ address: SocketAddress, as account: String?, alpn: [String] = ["h2"], serverName: String? = "server.default.mesh.test", receiveBuffer: CInt = 0) throws {
+        let fd = OwnedFD(consuming: try Peers.connect(address, receiveBuffer: receiveBuffer))
         let context = TLSContext.client(trust: try Certificates.trust(), kernelTLS: false)
         tls = try TLSConnection(client: context, fd: fd, serverName: serverName, alpn: alpn, credential: try account.map(Certificates.credential))
         var inflater: OpaquePointer?
@@ -32,20 +32,54 @@ final class RawTunnel {
     /// The connection preface and an empty SETTINGS frame.
     func begin() { send(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + frame(4, flags: 0, stream: 0, [])) }
 
+    /// Reads up to the server's SETTINGS.
+    func awaitSettings() { while let (type, _, _, _) = nextFrame(), type != 4 {} }
+
     func request(_ fields: [(String, String)], stream: UInt32 = 1) {
-        var block: [UInt8] = []
-        // HPACK's simplest form (RFC 7541 section 6.2.2): a literal without indexing, with a new name.
-        for (name, value) in fields { block += [0, UInt8(name.utf8.count)] + name.utf8 + [UInt8(value.utf8.count)] + value.utf8 }
-        send(frame(1, flags: 4, stream: stream, block))
+        send(Frames.headers(stream, fields))
     }
 
-    func send(_ bytes: [UInt8]) {
+    func send(_ bytes: [UInt8]) { _ = trySend(bytes) }
+
+    /// False when the connection has ended.
+    func trySend(_ bytes: [UInt8]) -> Bool {
         var sent = 0
         while sent < bytes.count {
             let result = bytes.withUnsafeBytes { tls.write(UnsafeRawBufferPointer(rebasing: $0[sent...])) }
-            guard case .bytes(let count) = result else { return }
+            guard case .bytes(let count) = result else { return false }
             sent += count
         }
+        return true
+    }
+
+    /// Past the TLS layer.
+    func sendRaw(_ bytes: [UInt8]) { Peers.sendAll(tls.fd, bytes) }
+
+    /// Reads to the end of the connection. The code and text of the last GOAWAY.
+    func drain() -> (goaway: UInt32?, text: String) {
+        var last: (UInt32?, String) = (nil, "")
+        while let (type, _, _, payload) = nextFrame() {
+            guard type == 7 else { continue }
+            last = (payload.dropFirst(4).prefix(4).reduce(0) { $0 << 8 | UInt32($1) }, String(decoding: payload.dropFirst(8), as: UTF8.self))
+        }
+        return last
+    }
+
+    /// Waits for so many RST_STREAM frames; how many came.
+    func resets(_ count: Int) -> Int {
+        var seen = 0
+        while seen < count, let (type, _, _, _) = nextFrame() { seen += type == 3 ? 1 : 0 }
+        return seen
+    }
+
+    /// Counts the bytes of DATA that come for a stream, until there are `size` or the connection or stream ends.
+    func data(_ size: Int, stream: UInt32 = 1) -> Int {
+        var count = 0
+        while count < size, let (type, _, id, payload) = nextFrame() {
+            if type == 3, id == stream { break }
+            if type == 0, id == stream { count += payload.count }
+        }
+        return count
     }
 
     /// What comes for a stream first.
@@ -64,10 +98,7 @@ final class RawTunnel {
         return .closed
     }
 
-    func frame(_ type: UInt8, flags: UInt8, stream: UInt32, _ payload: [UInt8]) -> [UInt8] {
-        let count = payload.count
-        return [UInt8(count >> 16), UInt8(count >> 8 & 255), UInt8(count & 255), type, flags] + (0..<4).reversed().map { UInt8(stream >> (8 * $0) & 255) } + payload
-    }
+    func frame(_ type: UInt8, flags: UInt8, stream: UInt32, _ payload: [UInt8]) -> [UInt8] { Frames.frame(type, flags: flags, stream: stream, payload) }
 
     private func nextFrame() -> (UInt8, UInt8, UInt32, [UInt8])? {
         guard fill(9) else { return nil }
