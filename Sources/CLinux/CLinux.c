@@ -1,4 +1,5 @@
 #define _GNU_SOURCE 1
+#include <malloc.h>
 #include "CLinux.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -41,3 +42,10 @@ uint64_t clinux_filesystem_type(const char *path) {
     struct statfs info;
     return statfs(path, &info) == 0 ? (uint64_t)(unsigned)info.f_type : 0;
 }
+
+size_t clinux_allocated(void) {
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+void clinux_trim(void) { malloc_trim(0); }

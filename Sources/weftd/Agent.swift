@@ -66,6 +66,7 @@ final class Agent {
             exit(error.source == .configuration ? 78 : 1)
         }
         startWatchdog()
+        MemoryReturn.start()
         notifier.ready(statusLine)
         logger.info("\(statusLine)")
     }

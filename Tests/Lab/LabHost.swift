@@ -57,10 +57,9 @@ final class LabHost: @unchecked Sendable {
               format: json
             gossip:
               timers: local
-            timeouts:
-              drain: 2s
 
             """
+        if !extra.contains("timeouts:\n") { text += "timeouts:\n  drain: 2s\n" }
         if !capture.isEmpty { text += "capture:\n" + capture.split(separator: "\n").map { "  \($0)\n" }.joined() }
         if !workloads.isEmpty { text += "workloads:\n" }
         for workload in workloads { text += "  - name: \(workload)\n    cgroup: /\(network.prefix)/\(name)/\(workload)\n" }
@@ -80,7 +79,8 @@ final class LabHost: @unchecked Sendable {
     private func on(_ workload: String?, _ arguments: [String]) -> [String] { ["\(network.root)/on", name, workload ?? "-"] + arguments }
 
     /// Starts a program in the background, in a workload's cgroup or in none that is captured.
-    func start(_ workload: String? = nil, _ arguments: String..., input: String? = nil) throws -> Program { try network.start(on(workload, arguments), input: input) }
+    func start(_ workload: String? = nil, _ arguments: String..., input: String? = nil) throws -> Program { try start(workload, arguments, input: input) }
+    func start(_ workload: String? = nil, _ arguments: [String], input: String? = nil) throws -> Program { try network.start(on(workload, arguments), input: input) }
 
     /// Runs a program to its end, whatever its status.
     func run(_ workload: String? = nil, _ arguments: String..., input: String? = nil, seconds: Double = 30) throws -> Program.Output {

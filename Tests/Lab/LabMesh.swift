@@ -3,8 +3,9 @@ import ManagementAPI
 /// Hosts that belong to one mesh. The first holds the authority.
 enum LabMesh {
     /// Starts the agents, makes the mesh and joins all; returns when each sees every other one.
-    static func form(_ hosts: [LabHost]) throws {
-        for host in hosts { try host.startAgent() }
+    /// - Parameter prefix: what the agents are run by.
+    static func form(_ hosts: [LabHost], prefix: [String] = []) throws {
+        for host in hosts { try host.startAgent(prefix: prefix) }
         _ = try hosts[0].ask(InitReport.self, "init", LabHost.trustDomain)
         for host in hosts.dropFirst() { _ = try host.ask(JoinReport.self, "join", "--token-file", "-", input: try token(hosts[0], for: host.name)) }
         try settled(hosts)
@@ -22,15 +23,15 @@ enum LabMesh {
         }
     }
 
-    /// Host a with the workload `web`, and host b with `reviews` on port 9080 declared and served by the echo server.
+    /// Host a with the workload `web`, and host b with `reviews` on port 9080 declared and served.
     static func pair(
-        _ network: LabNetwork, extra: String = "", capture: String = "", workloads: [String] = ["web"]
+        _ network: LabNetwork, extra: String = "", capture: String = "", workloads: [String] = ["web"], server: String = "echo.py", prefix: [String] = []
     ) throws -> (a: LabHost, b: LabHost) {
         let a = try network.host("a", workloads: workloads, extra: extra, capture: capture)
-        let b = try network.host("b", workloads: ["reviews"])
+        let b = try network.host("b", workloads: ["reviews"], extra: extra)
         try b.declare("reviews")
-        _ = try b.serve("reviews", "echo.py", "9080")
-        try form([a, b])
+        _ = try b.serve("reviews", server, "9080")
+        try form([a, b], prefix: prefix)
         try Clock.until("reviews is usable from a") { try a.usable("reviews") == 1 }
         try certified([a, b])
         return (a, b)

@@ -30,6 +30,11 @@ int clinux_errno(void);
 // Raises RLIMIT_NOFILE to `wanted` or as far as the hard limit allows; the limit now in force, or -1 with errno.
 long clinux_raise_nofile(long wanted);
 
+// Bytes that malloc has given out, of all arenas (mallinfo2(3)).
+size_t clinux_allocated(void);
+// Gives free memory of all arenas back to the kernel (malloc_trim(3)).
+void clinux_trim(void);
+
 // File system type of a path (statfs f_type), or 0 when it cannot be read.
 uint64_t clinux_filesystem_type(const char *path);
 
