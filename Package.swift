@@ -127,7 +127,7 @@ let package = Package(
             name: "CatalogTests",
             dependencies: ["Catalog", "Platform", "MeshModel", "Reactor", "Plane", "TLS", "Identity", "Settings", "COpenSSL", logging], swiftSettings: strict),
         .testTarget(name: "NamingTests", dependencies: ["Naming", "MeshModel", "Platform", "Reactor", logging], swiftSettings: strict),
-        .testTarget(name: "TrafficTests", dependencies: ["Traffic"], swiftSettings: strict),
+        .testTarget(name: "TrafficTests", dependencies: ["Traffic", "Platform"], swiftSettings: strict),
         .testTarget(name: "ProxyTests", dependencies: ["Proxy", "Capture", "MeshModel", "Platform", "Reactor", "TLS", "Traffic", "HTTPWire", "CNGHTTP2", "COpenSSL"], swiftSettings: strict),
         .target(name: "ManagementTestSupport", dependencies: ["ManagementAPI", "Management", logging], path: "Tests/ManagementTestSupport", swiftSettings: strict),
         .testTarget(
