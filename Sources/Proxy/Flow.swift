@@ -9,6 +9,10 @@ struct Half {
     var stashCount = 0
     var stashCapacity = 0
     var pipe: Pipe?
+    /// Whom what it holds is charged to.
+    var tenant: TenantID = 0
+    /// A stream's window, which was charged when it was advertised: so much of the stash costs nothing more.
+    var prepaid = 0
     /// Much comes at once, so that it pays to splice. Small messages cost less as a read and a write, however many have passed.
     var bulk = false
     /// Bytes moved so far.
@@ -22,6 +26,8 @@ struct Half {
 
     /// Bytes wait for the destination.
     var holds: Bool { stashCount > 0 || (pipe != nil && pipe!.held > 0) }
+    /// Bytes that the namespace is charged with for the window and the stash.
+    var cost: Int { max(prepaid, stashCapacity) }
 }
 
 /// One connection that passes through this node.
@@ -72,6 +78,10 @@ struct Flow {
     /// From the caller to the endpoint, and back.
     var up = Half()
     var down = Half()
+    /// Counted in its namespace's flows.
+    var admitted = false
+    /// What `Worker.charge` has charged, beyond windows, stashes and pipes.
+    var charged = 0
     var opened = MonotonicTime(nanoseconds: 0)
     /// When the flow is given up unless something happens; the wheel asks.
     var deadline = MonotonicTime(nanoseconds: 0)
@@ -94,6 +104,17 @@ struct Flow {
     var countedReceived: UInt64 = 0
     /// Endpoints that failed for this flow.
     var tried: (SocketAddress?, SocketAddress?, SocketAddress?, SocketAddress?) = (nil, nil, nil, nil)
+
+    /// The namespace whose limits the flow counts against: the caller's, or on the node that serves a tunnel the endpoint's.
+    var tenant: TenantID {
+        get { up.tenant }
+        set {
+            up.tenant = newValue
+            down.tenant = newValue
+        }
+    }
+    /// The window that the flow's stream has.
+    var window: Int { direction == .tunnel ? up.prepaid : down.prepaid }
 
     /// One side has ended, or died: the other is waited for, not for ever.
     var isClosing: Bool { up.ended || down.ended || broken }

@@ -9,6 +9,7 @@ package enum FlowEnd: UInt8, CaseIterable, Sendable {
     case tunnelConnectFailed, tunnelConnectTimeout, tunnelTLSFailed, tunnelIdentityMismatch, tunnelRefused, tunnelLost, noCertificate
     case notLocalEndpoint, wrongIdentity, malformedRequest
     case flowLimit, tunnelLimit, descriptorLimit, memoryLimit
+    case namespaceFlowLimit, namespaceRateLimit, namespaceMemoryLimit
     case agentStopping
     case notReady
 
@@ -42,6 +43,9 @@ package enum FlowEnd: UInt8, CaseIterable, Sendable {
         case .tunnelLimit: "tunnel_limit"
         case .descriptorLimit: "descriptor_limit"
         case .memoryLimit: "memory_limit"
+        case .namespaceFlowLimit: "namespace_flow_limit"
+        case .namespaceRateLimit: "namespace_rate_limit"
+        case .namespaceMemoryLimit: "namespace_memory_limit"
         case .agentStopping: "agent_stopping"
         case .notReady: "not_ready"
         }
@@ -75,6 +79,11 @@ package enum FlowEnd: UInt8, CaseIterable, Sendable {
         case .tunnelLimit: "limits.tunnelsPerPeer tunnels to the endpoint's node are open and full; raise it or limits.streamsPerTunnel"
         case .descriptorLimit: "the open-files limit is reached; raise LimitNOFILE"
         case .memoryLimit: "the buffer bound is reached"
+        case .namespaceFlowLimit: "the namespace has as many flows as it may; raise limits.namespace.flows, or give it a number of its own in limits.namespaces"
+        case .namespaceRateLimit:
+            "the namespace opens flows faster than it may; raise limits.namespace.newFlowsPerSecond, or give it a rate of its own in limits.namespaces"
+        case .namespaceMemoryLimit:
+            "the namespace's slow readers and open streams take all the memory that it may have; raise limits.namespace.memory, or give it a bound of its own in limits.namespaces"
         case .agentStopping: "the agent is stopping"
         case .notReady: "the agent has not loaded its configuration yet"
         }
@@ -87,7 +96,7 @@ package enum FlowEnd: UInt8, CaseIterable, Sendable {
         case .clientReset, .unknownCaller, .noOriginalDestination, .loop, .malformedRequest: "downstream"
         case .serverReset, .connectRefused, .connectTimeout, .connectFailed, .noEndpoint: "upstream"
         case .tunnelConnectFailed, .tunnelConnectTimeout, .tunnelTLSFailed, .tunnelIdentityMismatch, .tunnelRefused, .tunnelLost: "peer"
-        case .noSuchPort, .notLocalEndpoint, .wrongIdentity: "policy"
+        case .noSuchPort, .notLocalEndpoint, .wrongIdentity, .namespaceFlowLimit, .namespaceRateLimit, .namespaceMemoryLimit: "policy"
         case .idleTimeout, .halfClosedTimeout, .noCertificate, .flowLimit, .tunnelLimit, .descriptorLimit, .memoryLimit, .agentStopping, .notReady: "internal"
         }
     }

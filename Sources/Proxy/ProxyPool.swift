@@ -11,6 +11,8 @@ import Synchronization
 @Control
 package final class ProxyPool {
     package let settings: ProxySettings
+    /// What each namespace has and may have. Snapshots name namespaces by its numbers.
+    package let tenants = Tenants()
     private let workers: [Worker]
     private let reports: Mailbox<WorkerReport>
     private var watch: WatchID?
@@ -39,7 +41,7 @@ package final class ProxyPool {
             throw MeshError(.kernel, code: "eventfd", "the proxy cannot start: \(error)")
         }
         var workers: [Worker] = []
-        for index in 0..<max(1, settings.workers) { workers.append(try Worker(index: index, settings: settings, reports: reports)) }
+        for index in 0..<max(1, settings.workers) { workers.append(try Worker(index: index, settings: settings, reports: reports, tenants: tenants)) }
         self.workers = workers
         do {
             watch = try ControlLoop.shared.watch(reports.fd, .read) { [weak self] _ in self?.takeReports() }

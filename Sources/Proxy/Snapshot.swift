@@ -37,9 +37,12 @@ package final class Snapshot: Sendable {
     package struct WorkloadEntry: Sendable {
         package var name: NameID
         package var identity: NameID
-        package init(name: NameID, identity: NameID) {
+        /// Its namespace, which pays for the flows that it makes.
+        package var tenant: TenantID
+        package init(name: NameID, identity: NameID, tenant: TenantID = 0) {
             self.name = name
             self.identity = identity
+            self.tenant = tenant
         }
     }
     /// Where an explicit listener leads, and as whom.
@@ -56,9 +59,12 @@ package final class Snapshot: Sendable {
     package struct LocalEndpoint: Sendable {
         package var service: NameID
         package var identity: NameID
-        package init(service: NameID, identity: NameID) {
+        /// Its namespace, which pays for the flows that come to it from other nodes.
+        package var tenant: TenantID
+        package init(service: NameID, identity: NameID, tenant: TenantID = 0) {
             self.service = service
             self.identity = identity
+            self.tenant = tenant
         }
     }
 

@@ -28,6 +28,7 @@ extension Worker {
         if flow.pointee.down.stash != nil { freeStash(&flow.pointee.down) }
         releasePipe(&flow.pointee.up)
         releasePipe(&flow.pointee.down)
+        leaveTenant(flow)
         countBytes(flow, closed: 1)
         note(end, record(flow, end, errno != 0 ? errno : flow.pointee.errno))
         flows.release(slot)

@@ -15,7 +15,7 @@ extension Worker {
         case finished
         case readFailed(CInt)
         case writeFailed(CInt)
-        case outOfMemory
+        case outOfMemory(FlowEnd)
     }
 
     /// An event of a flow's socket.
@@ -102,8 +102,8 @@ extension Worker {
             _ = up ? move(&flow.pointee.down, server, client, true, false) : move(&flow.pointee.up, client, server, true, false)
             finish(slot, flow, up ? .serverReset : .clientReset, errno: error)
             return false
-        case .outOfMemory:
-            finish(slot, flow, .memoryLimit)
+        case .outOfMemory(let reason):
+            finish(slot, flow, reason)
             return false
         }
     }
@@ -155,12 +155,12 @@ extension Worker {
                 case .bytes(let written):
                     half.total &+= UInt64(written)
                     if written < count {
-                        if !hold(&half, scratch + written, count - written) { return .outOfMemory }
+                        if let reason = hold(&half, scratch + written, count - written) { return .outOfMemory(reason) }
                     } else if !thorough && count < Self.relayRead {
                         return .blocked
                     }
                 case .wouldBlock:
-                    if !hold(&half, scratch, count) { return .outOfMemory }
+                    if let reason = hold(&half, scratch, count) { return .outOfMemory(reason) }
                 case .endOfStream: return .writeFailed(EPIPE)
                 case .failed(let error): return .writeFailed(error.code)
                 }
@@ -204,9 +204,15 @@ extension Worker {
     }
 
     private func takePipe(_ half: inout Half) -> Bool {
-        guard let pipe = pipes.take() else { return false }
+        // Charged for what it can hold, while the flow has it: a flow whose namespace can't afford one copies.
+        guard chargePipe(half) else { return false }
+        guard let pipe = pipes.take() else {
+            dischargePipe(half)
+            return false
+        }
         // The last descriptors are for connections; copying needs none.
         guard pipe.writeEnd < settings.limits.descriptors else {
+            dischargePipe(half)
             pipes.give(pipe)
             pipes.closeIdle()
             return false
@@ -217,6 +223,7 @@ extension Worker {
 
     func releasePipe(_ half: inout Half) {
         if let pipe = half.pipe {
+            dischargePipe(half)
             pipes.give(pipe)
             half.pipe = nil
         }

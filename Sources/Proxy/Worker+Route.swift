@@ -16,6 +16,7 @@ extension Worker {
         let workload = snapshot.workloads[index]
         flow.pointee.workload = workload.name
         flow.pointee.sourceIdentity = workload.identity
+        guard admit(slot, flow, to: workload.tenant) else { return }
         route(slot, flow, ifNone: .noEndpoint)
     }
 
@@ -24,8 +25,10 @@ extension Worker {
         guard let snapshot else { return finish(slot, flow, .notReady) }
         guard number < snapshot.listeners.count, let destination = snapshot.listeners[number].destination else { return finish(slot, flow, .noEndpoint) }
         flow.pointee.destination = destination
-        flow.pointee.workload = snapshot.listeners[number].workload.name
-        flow.pointee.sourceIdentity = snapshot.listeners[number].workload.identity
+        let workload = snapshot.listeners[number].workload
+        flow.pointee.workload = workload.name
+        flow.pointee.sourceIdentity = workload.identity
+        guard admit(slot, flow, to: workload.tenant) else { return }
         route(slot, flow, ifNone: .noEndpoint)
     }
 
@@ -37,6 +40,7 @@ extension Worker {
         flow.pointee.service = local.service
         flow.pointee.destinationIdentity = local.identity
         flow.pointee.node = snapshot.node
+        guard admit(slot, flow, to: local.tenant) else { return }
         connectDirect(slot, flow, to: tuple.destination, as: tuple.source)
     }
 

@@ -2,16 +2,21 @@ import Glibc
 
 /// Bytes that a destination did not take.
 extension Worker {
-    /// Keeps bytes for later. False at the worker's bound.
+    /// Keeps bytes for later. At the namespace's bound, or the worker's, it does not, and says why the flow must end.
     ///
-    /// The bound counts the memory that is held, not the bytes in it. A stash never grows beyond twice what was in it at once: a slow reader's bytes move
+    /// Both bounds count the memory that is held, not the bytes in it. A stash never grows beyond twice what was in it at once: a slow reader's bytes move
     /// to its front instead, however many pass through.
-    func hold(_ half: inout Half, _ bytes: UnsafeRawPointer, _ count: Int) -> Bool {
+    func hold(_ half: inout Half, _ bytes: UnsafeRawPointer, _ count: Int) -> FlowEnd? {
         let needed = half.stashCount + count
         if needed > half.stashCapacity {
             // Up to a stream's window by doubling; a stream never needs more.
             let capacity = max(needed, min(max(2 * half.stashCapacity, Self.smallestStash), settings.limits.streamWindow))
-            guard bufferedBytes + capacity - half.stashCapacity <= settings.limits.bufferedBytes, let larger = malloc(capacity) else { return false }
+            guard bufferedBytes + capacity - half.stashCapacity <= settings.limits.bufferedBytes else { return .memoryLimit }
+            guard chargeStash(half, capacity) else { return .namespaceMemoryLimit }
+            guard let larger = malloc(capacity) else {
+                dischargeStash(half, capacity, left: half.stashCapacity)
+                return .memoryLimit
+            }
             if let old = half.stash {
                 memcpy(larger, old + half.stashOffset, half.stashCount)
                 free(old)
@@ -27,13 +32,14 @@ extension Worker {
         }
         memcpy(half.stash! + half.stashOffset + half.stashCount, bytes, count)
         half.stashCount += count
-        return true
+        return nil
     }
 
     private static let smallestStash = 4096
 
     func freeStash(_ half: inout Half) {
         bufferedBytes -= half.stashCapacity
+        dischargeStash(half, half.stashCapacity, left: 0)
         free(half.stash)
         half.stash = nil
         half.stashOffset = 0

@@ -27,8 +27,8 @@ extension Worker {
             tunnel.http!.consume(flow.pointee.stream, written)
         }
         guard written < count else { return }
-        let held = upwards ? hold(&flow.pointee.up, bytes + written, count - written) : hold(&flow.pointee.down, bytes + written, count - written)
-        if !held { finish(slot, flow, .memoryLimit) }
+        let refused = upwards ? hold(&flow.pointee.up, bytes + written, count - written) : hold(&flow.pointee.down, bytes + written, count - written)
+        if let refused { finish(slot, flow, refused) }
     }
 
     /// The peer sends no more on the stream.

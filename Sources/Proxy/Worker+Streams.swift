@@ -118,6 +118,7 @@ extension Worker {
             // The caller has cut the stream already; its reset is in the buffer.
             return finish(slot, flow, .clientReset)
         }
+        guard admit(slot, flow, to: local.tenant) else { return }
         // A client's address is believed when it is the address of the very node that the tunnel comes from, and that node's record says so too.
         let believed = source.ip == tunnel.peer.ip && snapshot.nodeAddresses[source.ip] != nil
         connectDirect(slot, flow, to: address, as: believed ? source : nil)

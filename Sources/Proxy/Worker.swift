@@ -12,9 +12,9 @@ import Traffic
 /// One thread of the data path.
 ///
 /// Overview: accepts captured connections and tunnels, finds out who calls whom, connects, and moves bytes until both sides are done. A connection lives and
-/// dies on one worker; nothing here is shared but the two mailboxes.
+/// dies on one worker; nothing here is shared but the two mailboxes and the counters of namespaces.
 /// Function: an edge-triggered epoll loop. Every event names a slot of a slab; the flow or tunnel in it is taken by pointer once and passed down.
-/// Implementation: extensions by topic. `@unchecked Sendable` because all state but `mailbox`, `reports` and `beat` is touched only by the worker's own thread,
+/// Implementation: extensions by topic. `@unchecked Sendable` because all state but `mailbox`, `reports`, `tenants` and `beat` is touched only by the worker's own thread,
 /// from `run` on; it is created by the thread that starts it.
 final class Worker: @unchecked Sendable {
     static let scratchSize = 128 * 1024
@@ -28,6 +28,7 @@ final class Worker: @unchecked Sendable {
     let settings: ProxySettings
     let mailbox: Mailbox<WorkerMessage>
     let reports: Mailbox<WorkerReport>
+    let tenants: Tenants
     /// The last `beat` that the loop has answered.
     let beat = Atomic<UInt64>(0)
     /// What must not be lost when the mailbox is full: only the last of each counts.
@@ -100,10 +101,11 @@ final class Worker: @unchecked Sendable {
         init(_ fd: consuming OwnedFD) { self.fd = fd }
     }
 
-    init(index: Int, settings: ProxySettings, reports: Mailbox<WorkerReport>) throws(MeshError) {
+    init(index: Int, settings: ProxySettings, reports: Mailbox<WorkerReport>, tenants: Tenants = Tenants()) throws(MeshError) {
         self.index = index
         self.settings = settings
         self.reports = reports
+        self.tenants = tenants
         now = .now()
         flows = Slab(bound: settings.limits.flows, blank: Flow())
         tunnels = Slab(bound: settings.limits.tunnels, blank: TunnelSlot())

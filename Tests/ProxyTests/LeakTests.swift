@@ -127,6 +127,8 @@ private enum Endings {
                 let (opened, closed) = worker.flows.values.reduce(into: (0, 0)) { $0 = ($0.0 + Int($1.opened), $0.1 + Int($1.closed)) }
                 must(opened == closed, "\(opened) flows opened, \(closed) closed")
                 must(worker.ends.reduce(0, +) == UInt64(closed), "\(closed) flows closed, \(worker.ends) ends")
+                let owed = pool.tenants.figures().filter { $0.flows != 0 || $0.memory != 0 }
+                must(owed.isEmpty, "charged and not given back: \(owed)")
             }
             await mesh.stop()
             await impatient.stop()

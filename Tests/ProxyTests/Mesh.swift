@@ -14,7 +14,10 @@ final class Mesh {
     let entry: SocketAddress
     /// Where the far node takes tunnels.
     let tunnel: SocketAddress
+    /// A second listener at the near node, of a workload in the namespace `batch`; that of `entry` is in `shop`, the endpoints at the far node in `stock`.
+    let neighbour: SocketAddress?
     private var entryPort: ReservedPort?
+    private var neighbourPort: ReservedPort?
     private var tunnelPort: ReservedPort?
     private(set) var snapshots: (near: Snapshot, far: Snapshot)?
     let service = SocketAddress(IPAddress("240.240.0.9")!, port: 9080)
@@ -27,18 +30,26 @@ final class Mesh {
     ///   - expected: the account that the near node takes the endpoints for.
     ///   - direct: relay in plaintext to the first endpoint instead.
     ///   - nearby: one more instance, on the near node.
+    ///   - neighbour: with a second listener.
     ///   - start: give both nodes their snapshots and wait until they accept.
     init(_ endpoints: [SocketAddress], expected: String = "server", direct: Bool = false, local: [SocketAddress]? = nil, near nearby: SocketAddress? = nil,
-        start: Bool = true, adjust: (inout ProxySettings) -> Void = { _ in }, adjustFar: (inout ProxySettings) -> Void = { _ in }
+        neighbour: Bool = false, start: Bool = true, adjust: (inout ProxySettings) -> Void = { _ in }, adjustFar: (inout ProxySettings) -> Void = { _ in }
     ) async throws {
         let entryPort = try ReservedPort()
         let tunnelPort = try ReservedPort()
         entry = entryPort.address
         tunnel = tunnelPort.address
+        if neighbour {
+            let port = try ReservedPort()
+            self.neighbour = port.address
+            neighbourPort = consume port
+        } else {
+            self.neighbour = nil
+        }
         self.entryPort = consume entryPort
         self.tunnelPort = consume tunnelPort
         var settings = ProxySettings()
-        settings.explicit = [entry]
+        settings.explicit = [entry] + (self.neighbour.map { [$0] } ?? [])
         adjust(&settings)
         near = try ProxyPool(settings: settings)
         var farSettings = ProxySettings()
@@ -54,10 +65,11 @@ final class Mesh {
         let reachable = local ?? endpoints
         let nearSnapshot = try snapshot(
             services: [service: .init(name: names.id("reviews.default"), targets: targets)], local: [:],
-            credentials: [client: Certificates.credential("client")], workloads: [.init(name: names.id("web"), identity: client)], wanted: wanted,
+            credentials: [client: Certificates.credential("client")],
+            workloads: [("web", "shop"), ("jobs", "batch")].map { .init(name: names.id($0), identity: client, tenant: near.tenants.id($1)) }, wanted: wanted,
             listener: direct ? endpoints[0] : service)
         let farSnapshot = try snapshot(
-            services: [:], local: Dictionary(uniqueKeysWithValues: reachable.map { ($0, .init(service: names.id("reviews.default"), identity: server)) }),
+            services: [:], local: Dictionary(uniqueKeysWithValues: reachable.map { ($0, .init(service: names.id("reviews.default"), identity: server, tenant: far.tenants.id("stock"))) }),
             credentials: [server: Certificates.credential("server")], workloads: [], wanted: server)
         snapshots = (nearSnapshot, farSnapshot)
         near.onReport = { [weak self] in self?.note($0) }
@@ -77,7 +89,7 @@ final class Mesh {
     ) throws -> Snapshot {
         Snapshot(
             trustDomain: Certificates.trustDomain, names: names, services: services, byEndpoint: [:], local: local, workloads: workloads,
-            listeners: workloads.prefix(1).map { .init(destination: listener, workload: $0) }, cgroups: CgroupIndex(),
+            listeners: workloads.map { .init(destination: listener, workload: $0) }, cgroups: CgroupIndex(),
             trust: try Certificates.trust(), credentials: credentials, join: nil, nodeIdentity: 0, node: 0, serverNames: ["server.default.mesh.test": wanted], soleWorkload: wanted,
             nodeAddresses: [:], serverNameOf: [wanted: "server.default.mesh.test"])
     }
@@ -119,6 +131,7 @@ final class Mesh {
         await near.drain(grace: .milliseconds(100))
         await far.drain(grace: .milliseconds(100))
         entryPort = nil
+        neighbourPort = nil
         tunnelPort = nil
     }
 }
