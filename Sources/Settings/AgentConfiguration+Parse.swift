@@ -217,6 +217,10 @@ extension LimitsSection {
     fileprivate static func decode(_ section: MappingDecoder) -> LimitsSection {
         var result = LimitsSection()
         result.flows = section.value("flows", .integer(16...10_000_000), default: result.flows)
+        var every = result.namespace
+        every.flows = max(1, result.flows / 2)
+        result.namespace = section.section("namespace") { NamespaceLimitsSection.decode($0, defaults: every) }
+        result.namespaces = section.namespaceLimits("namespaces", defaults: result.namespace)
         result.pendingFlows = section.value("pendingFlows", .integer(0...1_000_000), default: result.pendingFlows)
         result.tunnelsPerPeer = section.value("tunnelsPerPeer", .integer(1...1024), default: result.tunnelsPerPeer)
         result.streamsPerTunnel = section.value("streamsPerTunnel", .integer(1...65_536), default: result.streamsPerTunnel)

@@ -103,10 +103,20 @@ extension AccessLogSection {
 extension LimitsSection {
     fileprivate var output: Output {
         .section(
-            ("flows", .number(flows)), ("pendingFlows", .number(pendingFlows)), ("tunnelsPerPeer", .number(tunnelsPerPeer)),
+            ("flows", .number(flows)), ("namespace", .section(namespace.output)), ("namespaces", .list(namespaces.map(\.output))), ("pendingFlows", .number(pendingFlows)), ("tunnelsPerPeer", .number(tunnelsPerPeer)),
             ("streamsPerTunnel", .number(streamsPerTunnel)), ("streamWindow", .plain(SizeText.format(streamWindow))),
             ("tunnelWindow", .plain(SizeText.format(tunnelWindow))), ("dnsQueries", .number(dnsQueries)), ("dnsConnections", .number(dnsConnections)))
     }
+}
+
+extension NamespaceLimitsSection {
+    fileprivate var output: [(String, Output?)] {
+        [("flows", .number(flows)), ("newFlowsPerSecond", .number(newFlowsPerSecond)), ("memory", .plain(SizeText.format(memory)))]
+    }
+}
+
+extension NamedNamespaceLimits {
+    fileprivate var output: Output { .section([("name", .text(name))] + limits.output) }
 }
 
 extension TimeoutsSection {
@@ -119,7 +129,8 @@ extension TimeoutsSection {
 
 extension Output {
     /// Pairs without a value are left out.
-    static func section(_ pairs: (String, Output?)...) -> Output {
+    static func section(_ pairs: (String, Output?)...) -> Output { section(pairs) }
+    static func section(_ pairs: [(String, Output?)]) -> Output {
         .mapping(pairs.compactMap { key, value in value.map { Pair(key, $0) } })
     }
     static func number(_ number: some FixedWidthInteger) -> Output { .plain(String(number)) }

@@ -150,6 +150,10 @@ package struct AccessLogSection: Hashable, Sendable {
 package struct LimitsSection: Hashable, Sendable {
     /// Flows at once on the node.
     package var flows = 100_000
+    /// What every namespace may have.
+    package var namespace = NamespaceLimitsSection()
+    /// Namespaces that may have something else.
+    package var namespaces: [NamedNamespaceLimits] = []
     /// Flows that wait for the first snapshot after start.
     package var pendingFlows = 4_096
     /// Tunnels of one pool (source identity, destination identity, node).
@@ -162,6 +166,23 @@ package struct LimitsSection: Hashable, Sendable {
     /// DNS queries that wait for a resolver.
     package var dnsQueries = 1_024
     package var dnsConnections = 128
+}
+
+/// What one namespace may have on the node.
+package struct NamespaceLimitsSection: Hashable, Sendable {
+    /// Flows at once: half of the node's unless written, so that whatever one namespace does, the others have the other half.
+    package var flows = 50_000
+    /// 0: no limit. What is usual differs by orders of magnitude, and a guess would refuse flows in the very hour that counts. A flood costs processor time, which
+    /// workers share out fairly, and can't hold more flows or memory than the other two limits allow.
+    package var newFlowsPerSecond = 0
+    /// Bytes that wait for its slow readers, or that its peers were told they may send.
+    package var memory = 256 << 20
+}
+
+/// The limits of one namespace by name. What is not written is as for every namespace.
+package struct NamedNamespaceLimits: Hashable, Sendable {
+    package var name: String
+    package var limits: NamespaceLimitsSection
 }
 
 package struct TimeoutsSection: Hashable, Sendable {

@@ -17,7 +17,18 @@ public struct NamespaceLimits: Hashable, Sendable {
 }
 
 /// Which of its limits stopped a namespace.
-public enum NamespaceRefusal: UInt8, CaseIterable, Sendable { case flows, rate, memory }
+public enum NamespaceRefusal: UInt8, CaseIterable, Sendable {
+    case flows, rate, memory
+
+    /// The word for metrics.
+    public var word: String {
+        switch self {
+        case .flows: "flows"
+        case .rate: "rate"
+        case .memory: "memory"
+        }
+    }
+}
 
 /// Whether a namespace may have one more flow.
 public enum Admission: Hashable, Sendable {

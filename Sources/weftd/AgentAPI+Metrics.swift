@@ -11,6 +11,7 @@ import Proxy
 import Reactor
 import SWIM
 import Telemetry
+import Traffic
 
 /// Prometheus metrics: all names begin with `weft_`, units are base units, counters end in `_total`.
 extension AgentAPI {
@@ -29,6 +30,7 @@ extension AgentAPI {
         }
         guard let mesh = agent.mesh else { return text.text }
         proxyMetrics(await mesh.proxy.statistics(), mesh, &text)
+        namespaceMetrics(mesh.proxy.tenants.figures(), &text)
         membershipMetrics(mesh, &text)
         namingMetrics(mesh, &text)
         return text.text
@@ -79,6 +81,19 @@ extension AgentAPI {
         text.single("weft_capture_transactions_total", .counter, help: "Changes of the kernel's tables.", Double(capture.transactions))
         text.single("weft_capture_repairs_total", .counter, help: "Times that others' changes of Weft's rules were put back.", Double(capture.repairs))
         text.single("weft_capture_failures_total", .counter, help: "Changes that the kernel refused.", Double(capture.failures))
+    }
+
+    private func namespaceMetrics(_ namespaces: [Tenants.Figures], _ text: inout PrometheusText) {
+        let namespaces = namespaces.sorted { $0.namespace < $1.namespace }
+        text.family("weft_namespace_flows", .gauge, help: "Open flows that count against a namespace's limits.", namespaces.map { ([("namespace", $0.namespace)], Double($0.flows)) })
+        text.family(
+            "weft_namespace_memory_bytes", .gauge, help: "Bytes that a namespace is charged with: those that wait for its slow readers, and windows of its streams.",
+            namespaces.map { ([("namespace", $0.namespace)], Double($0.memory)) })
+        text.family(
+            "weft_namespace_refused_total", .counter, help: "Flows that were refused or cut at a limit of their namespace, by the limit.",
+            namespaces.flatMap { one in
+                NamespaceRefusal.allCases.map { ([("namespace", one.namespace), ("reason", $0.word)], Double(one.refused[$0] ?? 0)) }
+            })
     }
 
     @Control

@@ -2,16 +2,17 @@ import Capture
 import Catalog
 import MeshModel
 import Naming
+import Proxy
 import Settings
 
 /// Taking over what a running agent can.
 extension Mesh {
     /// Keys whose new values come into force without a restart. Everything else says so in the reload's report.
     static func reloadable(_ key: String) -> Bool {
-        key == "workloads" || key.hasPrefix("workloads") || key.hasPrefix("accessLog") || key == "dns.upstreams" || key.hasPrefix("dns.upstreams") || key == "dns.ttl"
+        ["workloads", "accessLog", "dns.upstreams", "dns.ttl", "limits.namespace"].contains { key.hasPrefix($0) }
     }
 
-    /// Workloads, services, DNS and the access log of a new configuration. After an error nothing has changed.
+    /// Workloads, services, DNS, the access log and the limits of namespaces of a new configuration. After an error nothing has changed.
     func reload(_ fresh: LoadedConfiguration, changes: ConfigurationChanges) throws(MeshError) {
         let (oldWorkloads, oldDeclarations) = (workloads, declarations)
         workloads = fresh.configuration.workloads
@@ -28,6 +29,8 @@ extension Mesh {
         }
         if changes.reloadable.contains(where: { $0.hasPrefix("accessLog") }) { accessLog = AccessLog(fresh.configuration.accessLog, names: names) }
         dns.reconfigure(upstreams: fresh.configuration.dns.upstreams, ttl: fresh.configuration.dns.ttl)
+        let limits = fresh.configuration.namespaceLimits
+        proxy.tenants.setLimits(limits.every, exceptions: limits.exceptions)
         ensureIdentities()
         changed(atOnce: true)
     }

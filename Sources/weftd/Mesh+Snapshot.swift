@@ -31,7 +31,10 @@ extension Mesh {
                     address: endpoint.address, tunnel: isLocal ? nil : tunnels[endpoint.node], identity: identity, node: names.id(endpoint.node), eligible: item.usable)
                 targets.append(target)
                 byEndpoint[endpoint.address] = (name, target)
-                if isLocal { local[endpoint.address] = Snapshot.LocalEndpoint(service: name, identity: identity) }
+                if isLocal {
+                    let tenant = endpoint.identity.workload.map { proxy.tenants.id($0.namespace) } ?? 0
+                    local[endpoint.address] = Snapshot.LocalEndpoint(service: name, identity: identity, tenant: tenant)
+                }
             }
             let entry = Snapshot.ServiceEntry(name: name, targets: targets)
             services[SocketAddress(service.service.addresses.v4, port: service.service.port)] = entry
@@ -40,7 +43,7 @@ extension Mesh {
         let index = capture.index
         let workloads = index.workloads.map { workload in
             let identity = workload.identity(trustDomain: credentials.trustDomain)
-            return Snapshot.WorkloadEntry(name: names.id(workload.name), identity: names.id(identity?.description ?? ""))
+            return Snapshot.WorkloadEntry(name: names.id(workload.name), identity: names.id(identity?.description ?? ""), tenant: proxy.tenants.id(workload.namespace))
         }
         let addresses = Dictionary(view.services.map { ($0.service.name, $0.service.addresses.v4) }) { first, _ in first }
         let listeners = configuration.listeners.map { listener in
@@ -49,9 +52,12 @@ extension Mesh {
                 case .address(let address): address
                 case .service(let name, let port): addresses[name].map { SocketAddress($0, port: port) }
                 }
-            let identity = configuration.workloads.first { $0.name == listener.workload }?.identity(trustDomain: credentials.trustDomain)
+            let workload = configuration.workloads.first { $0.name == listener.workload }
+            let identity = workload?.identity(trustDomain: credentials.trustDomain)
             return Snapshot.ListenerEntry(
-                destination: destination, workload: .init(name: names.id(listener.workload), identity: names.id(identity?.description ?? "")))
+                destination: destination,
+                workload: .init(
+                    name: names.id(listener.workload), identity: names.id(identity?.description ?? ""), tenant: workload.map { proxy.tenants.id($0.namespace) } ?? 0))
         }
         var held: [NameID: Credential] = [:]
         var serverNames: [String: NameID] = [:]

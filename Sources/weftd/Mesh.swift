@@ -68,6 +68,8 @@ final class Mesh {
             throw MeshError(.kernel, code: "caller_lookup", "callers cannot be looked up: \(error)", remedy: "weftd needs CAP_NET_ADMIN")
         }
         proxy = try ProxyPool(settings: loaded.configuration.proxySettings())
+        let limits = loaded.configuration.namespaceLimits
+        proxy.tenants.setLimits(limits.every, exceptions: limits.exceptions)
         capture = CaptureEngine(settings: loaded.configuration.captureSettings(addresses), logger: logger)
         gossip = Gossip(
             try loaded.configuration.gossipConfiguration(addresses, keys: credentials.gossipKeys, version: WeftVersion.current), logger: logger)

@@ -8,6 +8,7 @@ import Platform
 import Proxy
 import Settings
 import SWIM
+import Traffic
 
 /// The node's own addresses, from the configuration or from the kernel's default routes.
 struct NodeAddresses {
@@ -77,6 +78,14 @@ extension AgentConfiguration {
         result.limits.streamWindow = limits.streamWindow
         result.limits.tunnelWindow = limits.tunnelWindow
         return result
+    }
+
+    /// What each namespace may have, and which namespaces something else.
+    var namespaceLimits: (every: NamespaceLimits, exceptions: [String: NamespaceLimits]) {
+        func limits(_ section: NamespaceLimitsSection) -> NamespaceLimits {
+            NamespaceLimits(flows: section.flows, newFlowsPerSecond: section.newFlowsPerSecond, memory: section.memory)
+        }
+        return (limits(self.limits.namespace), Dictionary(self.limits.namespaces.map { ($0.name, limits($0.limits)) }) { _, last in last })
     }
 
     func captureSettings(_ addresses: NodeAddresses) -> CaptureSettings {

@@ -32,6 +32,36 @@ extension Lab {
             }
         }
 
+        @Test("weft reload changes what a namespace may have, on the callers' node and on the endpoints'", arguments: ["a", "b"])
+        func namespaceLimits(limited: String) throws {
+            try LabNetwork.with { network in
+                let (a, b) = try LabMesh.pair(network)
+                let (host, workload) = limited == "a" ? (a, "web") : (b, "reviews")
+                func reload(_ extra: String) throws {
+                    try host.configure(workloads: [workload], extra: extra)
+                    let report = try host.ask(ReloadReport.self, "reload")
+                    #expect(report.errors.isEmpty && report.needsRestart.isEmpty && report.changed == ["limits.namespaces"], "\(report)")
+                }
+                func call() throws -> Bool { try a.run("web", "curl", "-sS", "--max-time", "5", "http://reviews:9080/").succeeded }
+                let held = try a.start("web", "bash", "-c", "exec 3<>/dev/tcp/reviews/9080 && echo ready && sleep 600")
+                try held.says("ready")
+                #expect(try call())
+                #expect(try host.metric("weft_namespace_flows", ["namespace": "default"]) == 1)
+                try reload("limits:\n  namespaces:\n    - name: default\n      flows: 1\n")
+                #expect(try !call())
+                // curl tries the service's other address too.
+                let refused = try host.metric("weft_namespace_refused_total", ["namespace": "default", "reason": "flows"])
+                #expect(refused.map { (1...2).contains($0) } == true, "\(refused ?? 0)")
+                #expect(host.accessLog.contains("namespace_flow_limit"), "\(host.accessLog.suffix(500))")
+                try reload("")
+                #expect(try call())
+                held.end()
+                try Clock.until("the namespace has nothing") {
+                    try host.metric("weft_namespace_flows", ["namespace": "default"]) == 0 && host.metric("weft_namespace_memory_bytes", ["namespace": "default"]) == 0
+                }
+            }
+        }
+
         @Test("a broken configuration is told with file, line and the nearest key, and the running one stays", arguments: [true, false])
         func refuses(bySignal: Bool) throws {
             try LabNetwork.with { network in

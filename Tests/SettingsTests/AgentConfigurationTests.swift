@@ -57,7 +57,19 @@ let everyKey = """
     management: {socket: /run/weft-a/a.sock, group: staff, adminGroup: ops}
     metrics: {address: 192.0.2.7}
     accessLog: {enabled: false, path: /var/log/weft/access.log, format: json}
-    limits: {flows: 1000, pendingFlows: 10, tunnelsPerPeer: 2, streamsPerTunnel: 3, streamWindow: 128KiB, tunnelWindow: 2MiB, dnsQueries: 99, dnsConnections: 9}
+    limits:
+      flows: 1000
+      namespace: {flows: 300, newFlowsPerSecond: 40, memory: 64MiB}
+      namespaces:
+        - {name: shop, flows: 600, newFlowsPerSecond: 0, memory: 1GiB}
+        - {name: batch, memory: 8MiB}
+      pendingFlows: 10
+      tunnelsPerPeer: 2
+      streamsPerTunnel: 3
+      streamWindow: 128KiB
+      tunnelWindow: 2MiB
+      dnsQueries: 99
+      dnsConnections: 9
     timeouts: {connect: 1s, handshake: 2s, idle: 3m, halfClosed: 4s, drain: 5s, hold: 6s, tunnelIdle: 7s}
     certificates: {lifetime: 1h}
     log: {level: debug, format: json}
@@ -124,7 +136,11 @@ struct AgentConfigurationTests {
         expected.metrics.address = IPAddress("192.0.2.7")!
         expected.accessLog = AccessLogSection(enabled: false, destination: .file("/var/log/weft/access.log"), format: .json)
         expected.limits = LimitsSection(
-            flows: 1000, pendingFlows: 10, tunnelsPerPeer: 2, streamsPerTunnel: 3, streamWindow: 128 << 10, tunnelWindow: 2 << 20, dnsQueries: 99,
+            flows: 1000, namespace: NamespaceLimitsSection(flows: 300, newFlowsPerSecond: 40, memory: 64 << 20),
+            namespaces: [
+                NamedNamespaceLimits(name: "shop", limits: NamespaceLimitsSection(flows: 600, newFlowsPerSecond: 0, memory: 1 << 30)),
+                NamedNamespaceLimits(name: "batch", limits: NamespaceLimitsSection(flows: 300, newFlowsPerSecond: 40, memory: 8 << 20)),
+            ], pendingFlows: 10, tunnelsPerPeer: 2, streamsPerTunnel: 3, streamWindow: 128 << 10, tunnelWindow: 2 << 20, dnsQueries: 99,
             dnsConnections: 9)
         expected.timeouts = TimeoutsSection(
             connect: .seconds(1), handshake: .seconds(2), idle: .seconds(180), halfClosed: .seconds(4), drain: .seconds(5), hold: .seconds(6),
@@ -153,12 +169,22 @@ struct AgentConfigurationTests {
                 "accessLog.enabled", "accessLog.format", "accessLog.path", "capture.dns", "capture.exclude.networks", "capture.exclude.ports",
                 "capture.loopback",
                 "capture.onAgentExit.inbound", "capture.onAgentExit.outbound", "certificates.lifetime", "dns.ttl", "dns.upstreams", "gossip.seeds",
-                "limits.dnsConnections", "limits.dnsQueries", "limits.pendingFlows", "limits.streamsPerTunnel", "limits.tunnelsPerPeer", "log.level",
+                "limits.dnsConnections", "limits.dnsQueries", "limits.namespace.flows", "limits.namespace.memory", "limits.namespace.newFlowsPerSecond",
+                "limits.namespaces", "limits.pendingFlows", "limits.streamsPerTunnel", "limits.tunnelsPerPeer", "log.level",
                 "services",
                 "timeouts.connect", "timeouts.drain", "timeouts.halfClosed", "timeouts.handshake", "timeouts.hold", "timeouts.idle",
                 "timeouts.tunnelIdle", "workloads",
             ])
         #expect(all.changes(to: all).isEmpty)
+    }
+
+    @Test("A namespace may have half of the node's flows unless something else is written, and what one does not say is as for all")
+    func namespaceDefaults() throws {
+        let limits = try AgentConfiguration.parse(
+            "limits: {flows: 2001, pendingFlows: 0, namespace: {memory: 5MiB}, namespaces: [{name: a}, {name: b, flows: 7}]}", path: "weft.yaml", hostname: "host1").limits
+        #expect(limits.namespace == NamespaceLimitsSection(flows: 1000, newFlowsPerSecond: 0, memory: 5 << 20))
+        #expect(limits.namespaces.map(\.name) == ["a", "b"] && limits.namespaces.map(\.limits.flows) == [1000, 7])
+        #expect(limits.namespaces.allSatisfy { $0.limits.memory == 5 << 20 && $0.limits.newFlowsPerSecond == 0 })
     }
 
     @Test("Every restart key names a key or a section")
@@ -232,6 +258,12 @@ struct AgentConfigurationTests {
             ("limits: {streamWindow: 64K}", "1:24: `limits.streamWindow` must be a size from 64KiB to 64MiB, as 64KiB, not \"64K\"; write 64KiB"),
             ("limits: {tunnelWindow: 64KiB}", "1:24: `limits.tunnelWindow` makes a tunnel's window (64KiB) smaller than a stream's (256KiB)"),
             ("limits: {flows: 100}", "1:17: `limits.flows` makes more flows wait (4096) than there may be (100)"),
+            ("limits: {namespace: {flow: 1}}", "1:22: unknown key `flow` in `limits.namespace`, did you mean `flows`?"),
+            ("limits: {namespace: {memory: 1KiB}}", "1:30: `limits.namespace.memory` must be a size from 1MiB to 1024GiB, as 64KiB, not \"1KiB\""),
+            ("limits: {namespace: {newFlowsPerSecond: 5/s}}", "1:41: `limits.namespace.newFlowsPerSecond` must be a number from 0 (no limit) to 1000000, not \"5/s\""),
+            ("limits: {namespaces: [{flows: 1}]}", "1:23: `limits.namespaces[0].name` is missing; it must be a DNS label"),
+            ("limits: {namespaces: [{name: a, memry: 1MiB}]}", "1:33: unknown key `memry` in `limits.namespaces[0]`, did you mean `memory`?"),
+            ("limits: {namespaces: [{name: a}, {name: a}]}", "1:34: namespace `a` is there already, on line 1"),
             ("log: {level: verbose}", "1:14: `log.level` must be one of trace, debug, info, notice, warning, error, critical, not \"verbose\""),
             ("accessLog: {path: access.log}", "1:19: `accessLog.path` must be stdout or an absolute path, not \"access.log\""),
             ("a: 1\n---\nb: 2", "1:1: unknown key `a`"),
