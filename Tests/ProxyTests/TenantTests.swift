@@ -128,6 +128,32 @@ struct TenantTests {
     }
 
     @Control
+    @Test("a bulk transfer that waits for its reader is charged with its pipe, or with its buffer where its namespace can't afford one", arguments: [true, false])
+    func pipes(affordable: Bool) async throws {
+        let application = try Peers.server { fd in while Peers.sendAll(fd, [UInt8](repeating: 1, count: 262_144)) {} }
+        let mesh = try await Mesh([application], direct: true) { $0.limits.unsentBytes = 64 << 10 }
+        // Three quarters of the bound are for pipes.
+        mesh.near.tenants.setLimits(NamespaceLimits(memory: affordable ? Pipe.capacity * 4 / 3 : Pipe.capacity))
+        let entry = mesh.entry
+        let fd = try await blockingWork {
+            let fd = try Peers.connect(entry, receiveBuffer: 65_536)
+            var buffer = [UInt8](repeating: 0, count: 65_536)
+            var left = 4 << 20
+            while left > 0, case let count = read(fd, &buffer, buffer.count), count > 0 { left -= count }
+            return fd
+        }
+        func settled() -> Bool {
+            let memory = mesh.near.figures("shop").memory
+            return affordable ? memory == Pipe.capacity : memory > 0 && memory <= 128 << 10
+        }
+        await mesh.until { settled() }
+        #expect(settled(), "\(mesh.near.figures("shop"))")
+        close(fd)
+        await mesh.allGone()
+        await mesh.stop()
+    }
+
+    @Control
     @Test("the node that serves counts the endpoint's namespace, and tells the calling node why", .timeLimit(.minutes(1)))
     func serving() async throws {
         let application = try Peers.server(Peers.echo)
