@@ -49,6 +49,9 @@ package struct ProxySettings: Sendable {
         package var descriptors = CInt.max
         /// Flows of one worker at one time.
         package var flows = 100_000
+        /// Flows of all workers at one time. Not shared out among them in advance: the streams of a busy tunnel are all one worker's, and what a namespace may
+        /// have in all must not fill that worker for the others.
+        package var nodeFlows = Int.max
         /// Tunnels of one worker at one time.
         package var tunnels = 4096
         /// Of these, connections from others whose handshake is not over: whoever reaches the port can make them, each costs up to 200 KiB, and they must
@@ -67,8 +70,8 @@ package struct ProxySettings: Sendable {
         package var bytesPerTurn = 256 << 10
         /// Bytes that one socket may hold in the kernel and not have sent yet. Without it one that never reads costs up to 4 MiB there (`tcp_wmem`).
         package var unsentBytes = 1 << 20
-        /// Bytes that a worker may hold for slow readers, all flows together.
-        package var bufferedBytes = 256 << 20
+        /// Bytes that a worker may hold for slow readers, all flows together: twice what one namespace may have by default.
+        package var bufferedBytes = 512 << 20
         /// Pipes of bulk flows at one time, each with at most 1 MiB in it; more flows copy instead. And how many idle ones are kept.
         package var pipes = 1024
         package var idlePipes = 128

@@ -19,6 +19,8 @@ package final class Tenants: @unchecked Sendable {
     /// Entry zero in metrics; no namespace can be called so.
     package static let others = "(others)"
 
+    /// Flows of all namespaces and workers.
+    private let flows = Atomic<Int>(0)
     private let memory: UnsafeMutableRawPointer
     private let names: Mutex<Names>
     private let bound: Int
@@ -52,6 +54,22 @@ package final class Tenants: @unchecked Sendable {
     @inline(__always)
     func entry(_ id: TenantID) -> UnsafeMutablePointer<TenantEntry> {
         (memory + Int(id) * TenantEntry.size).assumingMemoryBound(to: TenantEntry.self)
+    }
+
+    // MARK: The workers' side
+
+    /// Takes one more flow into a namespace and the node, or says why it has to end.
+    /// - Parameter most: flows that the node may have.
+    func enter(_ id: TenantID, of most: Int, at now: MonotonicTime) -> FlowEnd? {
+        if let refusal = entry(id).pointee.enter(at: now) { return refusal.end }
+        if flows.wrappingAdd(1, ordering: .relaxed).oldValue < most { return nil }
+        leave(id)
+        return .flowLimit
+    }
+
+    func leave(_ id: TenantID) {
+        flows.wrappingSubtract(1, ordering: .relaxed)
+        entry(id).pointee.leave()
     }
 
     // MARK: The control loop's side

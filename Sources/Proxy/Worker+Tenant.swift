@@ -7,11 +7,11 @@ import Traffic
 /// A flow is charged for the larger of its window and its stash in each direction, for its pipes, and for what callers charge here. All of it goes back once, in
 /// `leaveTenant`.
 extension Worker {
-    /// Takes a flow into its namespace. False when a limit is reached: the flow is finished with the reason.
+    /// Takes a flow into its namespace. False when a limit of the namespace, or of the node, is reached: the flow is finished with the reason.
     func admit(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, to tenant: TenantID) -> Bool {
         flow.pointee.tenant = tenant
-        if let refusal = tenants.entry(tenant).pointee.enter(at: now) {
-            finish(slot, flow, refusal.end)
+        if let refusal = tenants.enter(tenant, of: settings.limits.nodeFlows, at: now) {
+            finish(slot, flow, refusal)
             return false
         }
         flow.pointee.admitted = true
@@ -23,9 +23,8 @@ extension Worker {
         guard flow.pointee.admitted else { return }
         flow.pointee.admitted = false
         let rest = flow.pointee.charged + flow.pointee.up.prepaid + flow.pointee.down.prepaid
-        let entry = tenants.entry(flow.pointee.tenant)
-        if rest > 0 { entry.pointee.discharge(rest) }
-        entry.pointee.leave()
+        if rest > 0 { tenants.entry(flow.pointee.tenant).pointee.discharge(rest) }
+        tenants.leave(flow.pointee.tenant)
     }
 
     /// Charges the flow's namespace. False when its bound would be exceeded: nothing is charged then, and nothing counted (see `refuseMemory`).

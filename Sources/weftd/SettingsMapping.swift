@@ -68,7 +68,8 @@ extension AgentConfiguration {
         result.timeouts.idle = timeouts.idle
         result.timeouts.halfClosed = timeouts.halfClosed
         result.timeouts.tunnelIdle = timeouts.tunnelIdle
-        result.limits.flows = max(1, limits.flows / result.workers)
+        result.limits.flows = limits.flows
+        result.limits.nodeFlows = limits.flows
         result.preferLocal = balancing.preferLocal
         result.limits.descriptors = Self.descriptorCeiling
         result.backlog = max(16, limits.pendingFlows)

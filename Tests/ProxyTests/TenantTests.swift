@@ -40,6 +40,23 @@ struct TenantTests {
     }
 
     @Control
+    @Test("all namespaces together have as many flows as the node may, and that is nobody's limit but the node's", .timeLimit(.minutes(1)))
+    func node() async throws {
+        let mesh = try await Mesh([try Peers.server(Peers.echo)], neighbour: true) { $0.limits.nodeFlows = 3 } adjustFar: { $0.limits.nodeFlows = 10 }
+        var open: [CInt] = []
+        for address in [mesh.entry, mesh.neighbour!, mesh.entry] { open.append(try #require(try await Self.call(address))) }
+        for address in [mesh.entry, mesh.neighbour!] { #expect(try await Self.call(address) == nil) }
+        #expect(await mesh.ends(2).map(\.end) == [.flowLimit, .flowLimit])
+        for namespace in ["shop", "batch"] { #expect(mesh.near.figures(namespace).refused == [.flows: 0, .rate: 0, .memory: 0]) }
+        close(open.removeLast())
+        await mesh.until { mesh.near.figures("shop").flows == 1 }
+        open.append(try #require(try await Self.call(mesh.neighbour!)))
+        for fd in open { close(fd) }
+        await mesh.allGone()
+        await mesh.stop()
+    }
+
+    @Control
     @Test("a namespace that opens flows faster than it may is refused, at its rate and no more", .timeLimit(.minutes(1)))
     func rate() async throws {
         let mesh = try await Mesh([try Peers.server(Peers.echo)], neighbour: true)
