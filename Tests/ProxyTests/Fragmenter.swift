@@ -28,8 +28,7 @@ enum Fragmenter {
             case .records: Peers.sendAll(server, records)
             case .recordsInSegments: each(records[...], to: server)
             }
-            Peers.thread { pump(server, client) }
-            pump(client, server)
+            relay(client, server)
         }
     }
 
@@ -51,9 +50,15 @@ enum Fragmenter {
         return true
     }
 
-    private static func pump(_ from: CInt, _ to: CInt) {
+    /// Both ways, until one side ends. On one thread: another that still used the descriptors after their close would meddle with whoever has them next.
+    private static func relay(_ client: CInt, _ server: CInt) {
         var buffer = [UInt8](repeating: 0, count: 16_384)
-        while case let count = read(from, &buffer, buffer.count), count > 0, Peers.sendAll(to, buffer[..<count]) {}
-        shutdown(to, CInt(SHUT_WR))
+        var ends = [pollfd(fd: client, events: Int16(POLLIN), revents: 0), pollfd(fd: server, events: Int16(POLLIN), revents: 0)]
+        while poll(&ends, 2, 20_000) > 0 {
+            for (from, to) in [(0, 1), (1, 0)] where ends[from].revents != 0 {
+                let count = read(ends[from].fd, &buffer, buffer.count)
+                guard count > 0, Peers.sendAll(ends[to].fd, buffer[..<count]) else { return }
+            }
+        }
     }
 }

@@ -55,7 +55,12 @@ struct HandshakeAttackTests {
         let ended = try await blockingWork {
             let fd = try Peers.connect(address)
             defer { close(fd) }
-            Peers.thread { attack.send(fd) }
+            // The sender has a descriptor of its own: it may go on for a moment after this one is closed.
+            let own = dup(fd)
+            Peers.thread {
+                attack.send(own)
+                close(own)
+            }
             var buffer = [UInt8](repeating: 0, count: 100)
             while case let count = read(fd, &buffer, 100), count > 0 {}
             return MonotonicTime.now()

@@ -134,7 +134,7 @@ private enum Endings {
             await impatient.stop()
         }
         for _ in 0..<200 where Peers.openDescriptors() > before { await ControlLoop.shared.sleep(.milliseconds(10)) }
-        must(Peers.openDescriptors() <= before, "\(Peers.openDescriptors()) descriptors are open, \(before) were before")
+        must(Peers.openDescriptors() <= before, "\(Peers.openDescriptors()) descriptors are open, \(before) were before: \(Peers.descriptorNames())")
         must(last - first < growth, "\(last - first) bytes more in use than after the second round")
     }
 

@@ -56,6 +56,15 @@ enum Peers {
     }
 
     static func openDescriptors() -> Int { (0..<CInt(20_000)).reduce(0) { $0 + (fcntl($1, F_GETFD) >= 0 ? 1 : 0) } }
+    /// What each open descriptor is, as the kernel says.
+    static func descriptorNames() -> [String] {
+        (0..<CInt(20_000)).filter { fcntl($0, F_GETFD) >= 0 }.map { fd in
+            var name = [UInt8](repeating: 0, count: 200)
+            let count = name.withUnsafeMutableBytes { readlink("/proc/self/fd/\(fd)", $0.baseAddress!.assumingMemoryBound(to: CChar.self), 200) }
+            let peer = Socket.peerAddress(fd).map { " to \($0)" } ?? ""
+            return "\(fd) \(String(decoding: name.prefix(max(0, count)), as: UTF8.self))\(peer)"
+        }
+    }
     static func highestDescriptor() -> CInt { (0..<CInt(20_000)).last { fcntl($0, F_GETFD) >= 0 } ?? 2 }
     /// Bytes that malloc has given out, of all its arenas: from the totals at the end of malloc_info(3), which the Glibc module does not have.
     static func allocatedBytes() -> Int {
