@@ -11,6 +11,8 @@ struct Attack: Sendable, CustomTestStringConvertible {
     let testDescription: String
     /// What the tunnel is closed for: the metric's label.
     let reason: String
+    /// Another thing that it may be closed for: which comes first depends on how its frames fall into one read.
+    var other: String?
     /// What the peer is told (RFC 9113 section 7); nil where the tunnel's windows or the peer's deafness are in the way.
     var code: UInt32? = HTTP2Code.enhanceYourCalm
     /// Reads nothing before the end.
@@ -18,11 +20,12 @@ struct Attack: Sendable, CustomTestStringConvertible {
     /// Frames for round 0, 1, …, made once the preface and SETTINGS are sent; the address is an endpoint of the node.
     let frames: @Sendable (UInt32, SocketAddress) -> [UInt8]
 
-    init(_ name: String, _ reason: String, code: UInt32? = HTTP2Code.enhanceYourCalm, isDeaf: Bool = false, frames: @escaping @Sendable (UInt32, SocketAddress) -> [UInt8]) {
+    init(_ name: String, _ reason: String, code: UInt32? = HTTP2Code.enhanceYourCalm, isDeaf: Bool = false, other: String? = nil, frames: @escaping @Sendable (UInt32, SocketAddress) -> [UInt8]) {
         testDescription = name
         self.reason = reason
         self.code = code
         self.isDeaf = isDeaf
+        self.other = other
         self.frames = frames
     }
 
@@ -93,8 +96,9 @@ extension Attack {
             Frames.headers(2 * round + 1, [(":method", "CONNECT"), (":authority", "a:1")], extra: round == 0 ? Frames.field("x", String(repeating: "v", count: 3500), first: 0x40) : [0xbe, 0xbe, 0xbe, 0xbe])
         },
         Attack("more streams than were allowed, and nothing acknowledged", "invalid_frame_flood") { connect(2 * $0 + 1, $1) },
-        Attack("refused requests of a peer that reads nothing", "output_flood", code: nil, isDeaf: true) { round, _ in
-            // A record of requests, then one that begins with their resets: answered before it is reset, each looks like the ordinary end of a flow.
+        Attack("refused requests of a peer that reads nothing", "output_flood", code: nil, isDeaf: true, other: "reset_flood") { round, _ in
+            // A record of requests, then one that begins with their resets: answered before it is reset, each looks like the ordinary end of a flow. (Read
+            // together they are seen for what they are.)
             (round / 2 * 250..<round / 2 * 250 + 250).flatMap { round % 2 == 0 ? connect(2 * $0 + 1, nowhere) : Frames.reset(2 * $0 + 1) }
         },
     ]
