@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 
 import ground
 from clients import ROOT
@@ -19,8 +20,10 @@ NO_CAPTURE = "capture:\n  enabled: false\n"
 
 def can_do_without_capture():
     """Whether the agent can leave the kernel's packet filter alone."""
-    result = subprocess.run([WEFTD, "--check", "--config", "/dev/stdin"], input=NO_CAPTURE, text=True, capture_output=True, check=False)
-    return result.returncode == 0
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(NO_CAPTURE)
+        file.flush()
+        return subprocess.run([WEFTD, "--check", "--config", file.name], capture_output=True, check=False).returncode == 0
 
 
 class Weft(Contender):

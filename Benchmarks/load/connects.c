@@ -1,11 +1,10 @@
 /* Connect, one message there and back, close; a fixed number of connections is under way at any time. */
 #include "load.h"
 
-#include <stdlib.h>
 #include <sys/epoll.h>
 
 void connects(const struct options *options) {
-    struct stream *streams = calloc(options->connections, sizeof *streams);
+    struct stream *streams = streams_new(options->connections);
     struct outcome outcome = {.latency = latency_new()};
     int poll = epoll_create1(EPOLL_CLOEXEC);
     uint64_t start = now(), end = start + (uint64_t)(options->seconds * SECOND);

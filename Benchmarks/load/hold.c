@@ -11,7 +11,7 @@
 enum { UNDER_WAY = 64 };
 
 void hold(const struct options *options) {
-    struct stream *streams = calloc(options->connections, sizeof *streams);
+    struct stream *streams = streams_new(options->connections);
     struct outcome outcome = {.latency = latency_new()};
     int poll = epoll_create1(EPOLL_CLOEXEC);
     uint64_t start = now(), last = start + (uint64_t)(options->seconds * SECOND);

@@ -34,6 +34,7 @@ struct stream {
 enum progress { STREAM_WAITS, STREAM_COMPLETE, STREAM_FAILED };
 
 void stream_prepare(void);
+struct stream *streams_new(unsigned count);
 /* Begins to connect and watches the socket, edge-triggered, under `index`. False: errno says why. */
 bool stream_open(struct stream *stream, const struct sockaddr_in *to, int poll, unsigned index);
 /* Sends what is due and takes what has come. COMPLETE: everything due was sent and came back. Ends the program when other bytes come back. */

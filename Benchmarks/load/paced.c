@@ -2,12 +2,11 @@
    that a proxy that stalls is charged for all that waited. */
 #include "load.h"
 
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 
 void paced(const struct options *options) {
-    struct stream *streams = calloc(options->connections, sizeof *streams);
+    struct stream *streams = streams_new(options->connections);
     struct outcome outcome = {.latency = latency_new()};
     int poll = epoll_create1(EPOLL_CLOEXEC);
     uint64_t total = (uint64_t)(options->seconds * options->rate), scheduled = 0;

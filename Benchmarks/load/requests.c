@@ -1,7 +1,6 @@
 /* Each connection sends a message, waits until it has come back, and sends the next. */
 #include "load.h"
 
-#include <stdlib.h>
 #include <sys/epoll.h>
 
 static void next(struct stream *stream, unsigned size) {
@@ -10,7 +9,7 @@ static void next(struct stream *stream, unsigned size) {
 }
 
 void requests(const struct options *options) {
-    struct stream *streams = calloc(options->connections, sizeof *streams);
+    struct stream *streams = streams_new(options->connections);
     struct outcome outcome = {.latency = latency_new()};
     int poll = epoll_create1(EPOLL_CLOEXEC);
     uint64_t start = now(), end = start + (uint64_t)(options->seconds * SECOND);

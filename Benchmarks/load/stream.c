@@ -22,6 +22,12 @@ void stream_prepare(void) {
     }
 }
 
+struct stream *streams_new(unsigned count) {
+    struct stream *streams = calloc(count, sizeof *streams);
+    if (!streams) fail("calloc");
+    return streams;
+}
+
 static const unsigned char *bytes_at(const struct stream *stream, uint64_t offset) {
     return pattern + (offset + stream->seed * 7919ull) % LARGEST_MESSAGE;
 }
