@@ -24,7 +24,7 @@ struct EndingTests {
         let received = try await blockingWork {
             let fd = try Peers.connect(entry)
             defer { close(fd) }
-            Peers.thread { Peers.sendAll(fd, Peers.pattern(8 << 20)) }
+            Peers.sendAside(fd, Peers.pattern(8 << 20), thenEnd: false)
             var all: [UInt8] = []
             var buffer = [UInt8](repeating: 0, count: 65_536)
             while case let count = read(fd, &buffer, buffer.count), count > 0 { all += buffer[..<count] }
@@ -66,6 +66,9 @@ struct EndingTests {
             $0.timeouts.halfClosed = .milliseconds(400)
             $0.limits.streamWindow = 32 << 20
             $0.limits.tunnelWindow = 64 << 20
+        } adjustFar: {
+            // The near node is the one that waits for the reader.
+            $0.timeouts.halfClosed = .seconds(20)
         }
         let fd = try Peers.connect(mesh.entry)
         shutdown(fd, CInt(SHUT_WR))

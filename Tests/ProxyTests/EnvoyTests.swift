@@ -75,10 +75,7 @@ struct EnvoyTests {
                         let fd = try Peers.connect(entry)
                         defer { close(fd) }
                         let body = Peers.pattern(size, seed: UInt64(index + 1))
-                        Peers.thread {
-                            Peers.sendAll(fd, body)
-                            shutdown(fd, CInt(SHUT_WR))
-                        }
+                        Peers.sendAside(fd, body, thenEnd: true)
                         return Peers.receiveAll(fd) == body
                     }
                 }

@@ -53,10 +53,7 @@ struct FairnessTests {
             let fd = try Peers.connect(entry)
             defer { close(fd) }
             let bytes = Peers.pattern(8 << 20)
-            Peers.thread {
-                Peers.sendAll(fd, Array("e".utf8) + bytes)
-                shutdown(fd, CInt(SHUT_WR))
-            }
+            Peers.sendAside(fd, Array("e".utf8) + bytes, thenEnd: true)
             guard Peers.receiveAll(fd) == bytes else { throw Errno(EIO) }
             return MonotonicTime.now() - started
         }

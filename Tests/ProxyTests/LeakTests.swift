@@ -67,7 +67,7 @@ private enum Endings {
             must(Peers.receiveAll(fd)?.count == 3000, "an echo came back whole")
         case "b":
             // Enough for pipes.
-            Peers.thread { Peers.sendAll(fd, Array("e".utf8) + Peers.pattern(600_000)) }
+            Peers.sendAside(fd, Array("e".utf8) + Peers.pattern(600_000), thenEnd: false)
             var left = 600_000
             var buffer = [UInt8](repeating: 0, count: 65_536)
             while left > 0, case let count = read(fd, &buffer, buffer.count), count > 0 { left -= count }

@@ -103,7 +103,7 @@ struct LifecycleTests {
         #expect(rest == [2, 3])
         _ = await (drained, drainedFar)
         #expect(MonotonicTime.now() - started < .seconds(3))
-        #expect(mesh.ended.allSatisfy { $0.end == .completed })
+        #expect(mesh.ended.allSatisfy { $0.end == .completed }, "\(mesh.ended.map(\.end)) \(mesh.problems.map(\.message))")
         close(fd)
     }
 

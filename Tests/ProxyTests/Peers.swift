@@ -102,6 +102,17 @@ enum Peers {
         return true
     }
 
+    /// Sends from a thread of its own, and then ends the sending side if wanted. Through a descriptor of its own: the caller may close its one at any time,
+    /// and a thread that went on with the number would meddle with whatever connection of another test has it next.
+    static func sendAside(_ fd: CInt, _ bytes: [UInt8], thenEnd: Bool) {
+        let own = dup(fd)
+        thread {
+            sendAll(own, bytes)
+            if thenEnd { shutdown(own, CInt(SHUT_WR)) }
+            close(own)
+        }
+    }
+
     /// Reads to the end of the stream; nil on a reset or timeout.
     static func receiveAll(_ fd: CInt) -> [UInt8]? {
         var all: [UInt8] = []

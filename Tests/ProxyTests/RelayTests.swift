@@ -16,10 +16,7 @@ struct RelayTests {
             let fd = try Peers.connect(entry)
             defer { close(fd) }
             let sent = Peers.pattern(count)
-            Peers.thread {
-                Peers.sendAll(fd, sent)
-                shutdown(fd, CInt(SHUT_WR))
-            }
+            Peers.sendAside(fd, sent, thenEnd: true)
             return Peers.receiveAll(fd) == sent
         }
         #expect(equal)

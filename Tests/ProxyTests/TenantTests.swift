@@ -132,10 +132,7 @@ struct TenantTests {
             let fd = try Peers.connect(entry)
             defer { close(fd) }
             let sent = Peers.pattern(16 << 20)
-            Peers.thread {
-                Peers.sendAll(fd, sent)
-                shutdown(fd, CInt(SHUT_WR))
-            }
+            Peers.sendAside(fd, sent, thenEnd: true)
             return Peers.receiveAll(fd) == sent
         }
         #expect(equal)
