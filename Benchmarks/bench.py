@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, f"{os.path.dirname(HERE)}/Examples/bookinfo"]
 
 import envoy  # noqa: E402
+import fairness  # noqa: E402
 import haproxy  # noqa: E402
 import report  # noqa: E402
 import results  # noqa: E402
@@ -28,7 +29,7 @@ from ground import SIGNALS, Ground  # noqa: E402
 from hosts import Failure, run  # noqa: E402
 from measure import DISTURBED, Others  # noqa: E402
 
-KINDS = (Direct, haproxy.HAProxy, haproxy.HAProxyDefault, envoy.Envoy, envoy.EnvoyHBONE, weft.Weft, weft.Captured)
+KINDS = (Direct, haproxy.HAProxy, haproxy.HAProxyDefault, envoy.Envoy, envoy.EnvoyHBONE, weft.Weft, weft.Captured, fairness.SharedWeft)
 # How long a scenario may wait for the machine to be quiet, all its samples together.
 PATIENCE = 120
 
