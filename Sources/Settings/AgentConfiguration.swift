@@ -175,7 +175,7 @@ package struct NamespaceLimitsSection: Hashable, Sendable {
     /// 0: no limit. What is usual differs by orders of magnitude, and a guess would refuse flows in the very hour that counts. A flood costs processor time, which
     /// workers share out fairly, and can't hold more flows or memory than the other two limits allow.
     package var newFlowsPerSecond = 0
-    /// Bytes that wait for its slow readers, or that its peers were told they may send.
+    /// Bytes that wait for its slow readers, and the pipes of its bulk transfers.
     package var memory = 256 << 20
 }
 

@@ -27,6 +27,23 @@ struct RelayTests {
     }
 
     @Control
+    @Test("where the kernel is to encrypt, OpenSSL has the socket itself, and every byte arrives whether the kernel does or not")
+    func kernelTLS() async throws {
+        let mesh = try await Mesh([try Peers.server(Peers.echo)]) { $0.kernelTLS = true } adjustFar: { $0.kernelTLS = true }
+        let entry = mesh.entry
+        let equal = try await blockingWork {
+            let fd = try Peers.connect(entry)
+            defer { close(fd) }
+            let sent = Peers.pattern(20 << 20)
+            Peers.sendAside(fd, sent, thenEnd: true)
+            return Peers.receiveAll(fd) == sent
+        }
+        #expect(equal)
+        #expect(await mesh.ends(2).map(\.end) == [.completed, .completed])
+        await mesh.stop()
+    }
+
+    @Control
     @Test("a half-closed upload is answered after its end", arguments: [true, false])
     func halfClose(direct: Bool) async throws {
         let server = try Peers.server { fd in

@@ -1,0 +1,31 @@
+import ManagementAPI
+import Testing
+
+extension Lab {
+    @Suite("Explicit listeners")
+    struct ListenerTests {
+        @Test("who is not captured calls through a listener, under the identity of its workload, once the service is there")
+        func calls() throws {
+            try LabNetwork.with { network in
+                let listeners = "listeners:\n  - {address: \"127.0.0.1:9001\", to: \"reviews:9080\", workload: web}\n"
+                let a = try network.host("a", workloads: ["web"], extra: listeners)
+                let b = try network.host("b", workloads: ["reviews"])
+                _ = try b.serve("reviews", "echo.py", "9080")
+                try LabMesh.form([a, b])
+                func call() throws -> Program.Output { try a.run(nil, "curl", "-sS", "--max-time", "10", "http://127.0.0.1:9001/") }
+                // No such service yet: a reset, and not silence.
+                #expect(try !call().succeeded)
+                try b.declare("reviews")
+                _ = try b.weft("reload")
+                try Clock.until("reviews is usable from a") { try a.usable("reviews") == 1 }
+                try LabMesh.certified([a, b])
+                let answer = try call()
+                #expect(answer.out.hasPrefix("plaintext-answer from echo"), "\(answer.errors)")
+                let flow = try a.connections().first { $0.direction == "outbound" && $0.end == "completed" }
+                #expect(flow?.sourceIdentity == LabHost.identity("web") && flow?.security == "mutual_tls" && flow?.service == "reviews.default")
+                let arrived = try b.connections().first { $0.direction == "tunnel" }
+                #expect(arrived?.sourceIdentity == LabHost.identity("web"))
+            }
+        }
+    }
+}
