@@ -44,12 +44,11 @@ final class HostResolverFile {
         var buffer = [UInt8](repeating: 0, count: Self.maximumSize)
         var count = 0
         while count < buffer.count {
-            let result = buffer[count...].withUnsafeMutableBytes { Socket.read(file.raw, $0) }
-            switch result {
-            case .bytes(let more): count += more
-            case .endOfStream: return String(decoding: buffer[..<count], as: UTF8.self)
-            case .wouldBlock, .failed: return nil
-            }
+            // A file, and not a socket.
+            let more = buffer[count...].withUnsafeMutableBytes { Glibc.read(file.raw, $0.baseAddress, $0.count) }
+            if more == 0 { break }
+            if more < 0, errno != EINTR { return nil }
+            count += max(0, more)
         }
         return String(decoding: buffer[..<count], as: UTF8.self)
     }

