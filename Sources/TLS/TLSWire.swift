@@ -47,22 +47,40 @@ struct TLSWire {
             let sent = try send(wire.pointee.fd, wire.pointee.backlog! + wire.pointee.backlogOffset, wire.pointee.backlogCount)
             wire.pointee.backlogOffset += sent
             wire.pointee.backlogCount -= sent
-            if wire.pointee.backlogCount > 0 { return false }
+            if wire.pointee.backlogCount > 0 {
+                try keepOutput(wire, from: 0)
+                return false
+            }
             Glibc.free(wire.pointee.backlog)
             wire.pointee.backlog = nil
         }
         let output = wire.pointee.output
+        guard output.pointee.owner == wire, output.pointee.count > 0 else { return true }
         let count = output.pointee.count
-        if count == 0 { return true }
+        let sent: Int
+        do throws(Errno) {
+            sent = try send(wire.pointee.fd, output.pointee.base, count)
+        } catch {
+            output.pointee.count = 0
+            throw error
+        }
+        try keepOutput(wire, from: sent)
+        return sent == count
+    }
+
+    /// Moves what has gathered, from an offset on, behind what waits for the socket already. The thread's buffer is free for others then.
+    private static func keepOutput(_ wire: Pointer, from sent: Int) throws(Errno) {
+        let output = wire.pointee.output
+        guard output.pointee.owner == wire, output.pointee.count > 0 else { return }
+        let count = output.pointee.count - sent
         output.pointee.count = 0
-        let sent = try send(wire.pointee.fd, output.pointee.base, count)
-        if sent == count { return true }
-        guard let rest = malloc(count - sent) else { throw Errno(ENOMEM) }
-        memcpy(rest, output.pointee.base + sent, count - sent)
-        wire.pointee.backlog = rest
-        wire.pointee.backlogOffset = 0
-        wire.pointee.backlogCount = count - sent
-        return false
+        if count == 0 { return }
+        let end = wire.pointee.backlog == nil ? 0 : wire.pointee.backlogOffset + wire.pointee.backlogCount
+        guard let larger = realloc(wire.pointee.backlog, end + count) else { throw Errno(ENOMEM) }
+        memcpy(larger + end, output.pointee.base + sent, count)
+        if wire.pointee.backlog == nil { wire.pointee.backlogOffset = 0 }
+        wire.pointee.backlog = larger
+        wire.pointee.backlogCount += count
     }
 
     private static func send(_ fd: CInt, _ bytes: UnsafeRawPointer, _ count: Int) throws(Errno) -> Int {
@@ -143,12 +161,16 @@ struct TLSWire {
         let wire = BIO_get_data(bio).assumingMemoryBound(to: TLSWire.self)
         let output = wire.pointee.output
         BIO_clear_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_WRITE | BIO_FLAGS_IO_SPECIAL | BIO_FLAGS_SHOULD_RETRY)
+        // Should another connection have left something (OpenSSL may answer by itself), it goes its own way first, or is lost with a dead one.
+        if output.pointee.count > 0, let other = output.pointee.owner, other != wire {
+            _ = try? flush(other)
+            output.pointee.count = 0
+        }
         let room = min(Int(count), TLSBuffers.capacity - output.pointee.count)
         guard room > 0, let bytes else {
             BIO_set_flags(bio, BIO_FLAGS_WRITE | BIO_FLAGS_SHOULD_RETRY)
             return -1
         }
-        precondition(output.pointee.count == 0 || output.pointee.owner == wire, "another connection was not flushed")
         output.pointee.owner = wire
         memcpy(output.pointee.base + output.pointee.count, bytes, room)
         output.pointee.count += room

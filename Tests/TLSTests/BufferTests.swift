@@ -1,6 +1,7 @@
+import COpenSSL
 import Glibc
 import Platform
-import TLS
+@testable import TLS
 import Testing
 
 @Suite struct `TLS through a thread's buffers` {
@@ -59,6 +60,42 @@ import Testing
         }
         for number in 0..<3 { #expect(received[number] == sources[number]) }
         #expect(bufferBytes == 0 || (stalls > 0 && blocked == [true, true, true]))
+    }
+
+    @Test func `new keys that are wanted while the socket is full meddle with no other connection`() throws {
+        let (near, far) = (TLSBuffers(), TLSBuffers())
+        let (from, to) = try pair(near, far, bufferBytes: 4096)
+        let (other, otherEnd) = try pair(near, far, bufferBytes: 0)
+        from.value.readAhead()
+        // Fill the socket of the first.
+        var sent: [UInt8] = []
+        while case .sent = from.value.flush() {
+            let piece = [UInt8](repeating: UInt8(truncatingIfNeeded: sent.count >> 12), count: 16_384)
+            guard case .bytes(let count) = write(&from.value, piece) else { break }
+            sent += piece[..<count]
+        }
+        // Its peer wants new keys, which OpenSSL answers by itself.
+        #expect(SSL_key_update(to.value.ssl, SSL_KEY_UPDATE_REQUESTED) == 1)
+        _ = write(&to.value, [9])
+        _ = to.value.flush()
+        from.value.inputArrived(mayHaveEnded: false)
+        #expect(read(&from.value).bytes == [9])
+        _ = read(&from.value)
+        // The next connection of the thread.
+        _ = write(&other.value, [1, 2, 3])
+        _ = other.value.flush()
+        #expect(read(&otherEnd.value).bytes == [1, 2, 3])
+        // And the first goes on, under the new keys.
+        var received: [UInt8] = []
+        for round in 0..<1000 where received.count < sent.count + 1 {
+            to.value.inputArrived(mayHaveEnded: false)
+            while case let (result, bytes) = read(&to.value), case .bytes = result { received += bytes }
+            if case .sent = from.value.flush(), received.count == sent.count, round < 999 {
+                _ = write(&from.value, [5])
+                _ = from.value.flush()
+            }
+        }
+        #expect(received == sent + [5])
     }
 
     @Test func `a connection leaves them for another thread and goes on`() throws {
