@@ -25,14 +25,22 @@ extension Worker {
         case .free: return
         case .connecting where !fromClient: connectEnded(token.slot, flow, bits)
         case .connecting, .opening:
-            // The caller went away before the other side was reached.
-            if bits & (EpollBits.error | EpollBits.hangup) != 0 { return finish(token.slot, flow, .clientReset) }
+            if bits & (EpollBits.error | EpollBits.hangup) != 0 { return callerLeft(token.slot, flow) }
             flow.pointee.early |= bits
         case .relaying:
             if flow.pointee.client < 0 || flow.pointee.server < 0 { return onStreamSocket(token.slot, flow, bits) }
             if flow.pointee.up.bulk || flow.pointee.down.bulk, bits & (EpollBits.error | EpollBits.hangup) == 0 { return deferBulk(token.slot, flow) }
             _ = relay(token.slot, flow, fromClient: fromClient, bits)
         }
+    }
+
+    /// The caller went away before the other side was reached. A request that is on its way is not cut off: many cuts at once look like an attack
+    /// (CVE-2023-44487), and the peer would close the tunnel that others use too. Its answer, or the deadline, ends the flow.
+    private func callerLeft(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
+        guard flow.pointee.phase == .opening, flow.pointee.stream >= 0 else { return finish(slot, flow, .clientReset) }
+        Socket.resetOnClose(flow.pointee.client)
+        _ = close(flow.pointee.client)
+        flow.pointee.client = -1
     }
 
     /// What an event of one of two sockets asks for. False when the flow is over.

@@ -95,8 +95,9 @@ extension Worker {
 
     /// The endpoint could not be reached: another one, if the caller has seen nothing yet.
     func retry(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ reason: FlowEnd, errno: CInt = 0) {
+        if flow.pointee.direction == .outbound, flow.pointee.client < 0 { return finish(slot, flow, .clientReset) }
         // A stream from another node is not cut but answered, with the reason: `finish` does that.
-        guard flow.pointee.direction == .outbound, flow.pointee.client >= 0, flow.pointee.phase != .relaying else {
+        guard flow.pointee.direction == .outbound, flow.pointee.phase != .relaying else {
             return finish(slot, flow, reason, errno: errno)
         }
         if flow.pointee.server >= 0 {

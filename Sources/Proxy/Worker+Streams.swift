@@ -32,7 +32,7 @@ extension Worker {
     /// The peer never answered the request and bytes wait for its answer, so it is safe to ask the same endpoint once more over another tunnel: a pooled
     /// one may break, or be refused, just when it is used. Then as after any failure.
     func askAgain(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ key: TunnelKey?, _ reason: FlowEnd, errno: CInt = 0) {
-        guard let key, !flow.pointee.redialled else { return retry(slot, flow, reason, errno: errno) }
+        guard let key, !flow.pointee.redialled, flow.pointee.client >= 0 else { return retry(slot, flow, reason, errno: errno) }
         flow.pointee.redialled = true
         openStream(slot, flow, key)
     }
@@ -230,6 +230,7 @@ extension Worker {
     /// The answer to our CONNECT.
     private func answered(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ status: UInt16) {
         guard flow.pointee.phase == .opening else { return }
+        guard flow.pointee.client >= 0 else { return finish(slot, flow, .clientReset) }
         guard (200..<300).contains(status) else { return retry(slot, flow, .tunnelRefused) }
         startRelay(slot, flow)
     }

@@ -178,6 +178,7 @@ final class Worker: @unchecked Sendable {
             if !bulk.isEmpty { runBulk() }
             advanceTimers()
             if !ended.isEmpty { report() }
+            flows.shrinkIfEmpty()
             if let stopAt, now >= stopAt || isDrained() { break }
         }
         closeEverything(.agentStopping)

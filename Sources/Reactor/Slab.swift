@@ -1,6 +1,6 @@
 /// Fixed memory for many small values of one kind, reached by slot number and checked by generation.
 ///
-/// Function: a slot keeps its address for the slab's life, so a value may be taken by pointer once per event and passed down. A freed slot gets a new
+/// Function: a slot keeps its address until the slab shrinks, so a value may be taken by pointer once per event and passed down. A freed slot gets a new
 /// generation, so an event or timer that names the old value is told from one that names the new. The slab grows by chunks up to its bound and never moves values.
 /// Owned by one thread. Inlinable throughout: across modules each look-up would else search for generic metadata first.
 public struct Slab<Element>: ~Copyable {
@@ -52,7 +52,7 @@ public struct Slab<Element>: ~Copyable {
         used -= 1
     }
 
-    /// The value in a slot, live or not. Valid until the slab goes away.
+    /// The value in a slot, live or not. Valid until the slab goes away or shrinks.
     @inlinable @inline(__always)
     public subscript(slot: UInt32) -> UnsafeMutablePointer<Element> {
         chunks[Int(slot) / Self.chunkSize] + Int(slot) % Self.chunkSize
@@ -83,8 +83,26 @@ public struct Slab<Element>: ~Copyable {
         let chunk = UnsafeMutablePointer<Element>.allocate(capacity: Self.chunkSize)
         chunk.initialize(repeating: blank, count: Self.chunkSize)
         chunks.append(chunk)
-        generations.append(contentsOf: repeatElement(0, count: Self.chunkSize))
-        live.append(contentsOf: repeatElement(false, count: Self.chunkSize))
+        // Slots that were there before go on with the generation that they had.
+        if generations.count < chunks.count * Self.chunkSize {
+            generations.append(contentsOf: repeatElement(0, count: Self.chunkSize))
+            live.append(contentsOf: repeatElement(false, count: Self.chunkSize))
+        }
         free.append(contentsOf: (base..<base + UInt32(Self.chunkSize)).reversed())
+    }
+
+    /// Gives all but one chunk back when no value is left. For when nobody has a pointer into the slab.
+    @inlinable @inline(__always)
+    public mutating func shrinkIfEmpty() {
+        if used == 0 && chunks.count > 1 { shrink() }
+    }
+
+    @usableFromInline
+    mutating func shrink() {
+        while chunks.count > 1, let chunk = chunks.popLast() {
+            chunk.deinitialize(count: Self.chunkSize)
+            chunk.deallocate()
+        }
+        free = (0..<UInt32(Self.chunkSize)).reversed()
     }
 }

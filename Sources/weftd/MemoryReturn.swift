@@ -11,9 +11,11 @@ import Reactor
 struct MemoryReturn {
     static let interval: Duration = .seconds(5)
     /// Kept without a need: it will be wanted again.
-    private static let slack = 4 << 20
+    private static let slack = 2 << 20
     /// What was not malloc's at the start, or could not be given back the last time.
     private var stuck = Self.unused() ?? 0
+    /// Bytes that were in use the last time. What could not be given back then may be free to go once many of them have gone.
+    private var used = clinux_allocated()
 
     static func start() {
         var state = MemoryReturn()
@@ -21,9 +23,10 @@ struct MemoryReturn {
     }
 
     private mutating func look() {
-        guard let unused = Self.unused(), unused > stuck + Self.slack else { return }
+        guard let unused = Self.unused(), unused > Self.slack, unused > stuck + Self.slack || clinux_allocated() + Self.slack < used else { return }
         clinux_trim()
         stuck = Self.unused() ?? 0
+        used = clinux_allocated()
     }
 
     /// Resident bytes that are neither malloc's nor mapped from files: what malloc keeps free, and stacks and data, which are small.

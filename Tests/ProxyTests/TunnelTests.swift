@@ -36,6 +36,36 @@ struct TunnelTests {
     }
 
     @Control
+    @Test("thousands of callers that go away before they are answered don't cost the others their tunnel", .timeLimit(.minutes(1)))
+    func hastyCallers() async throws {
+        let mesh = try await Mesh([try Peers.server(Peers.echo)])
+        #expect(try await call(mesh) == "hello")
+        let entry = mesh.entry
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<4 {
+                group.addTask {
+                    try await blockingWork {
+                        for _ in 0..<750 {
+                            let fd = try Peers.connect(entry)
+                            Socket.resetOnClose(fd)
+                            close(fd)
+                        }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        await mesh.until { await mesh.sum(\.liveFlows) == 0 }
+        #expect(await mesh.sum(\.liveFlows) == 0)
+        #expect(try await call(mesh) == "hello")
+        #expect(await mesh.sum(\.floods.count) == 0)
+        let near = await mesh.near.statistics()[0]
+        #expect(near.tunnelsOpened == near.liveTunnels, "none was closed")
+        #expect(near.ends[Int(FlowEnd.clientReset.rawValue)] > 2000)
+        await mesh.stop()
+    }
+
+    @Control
     @Test("an instance that refuses is passed over before the caller sees anything")
     func failover() async throws {
         let dead = try Peers.freePort()

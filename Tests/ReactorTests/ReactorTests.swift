@@ -33,6 +33,25 @@ struct SlabTests {
         #expect(now == address)
         #expect(count == 5001)
     }
+
+    @Test("an empty slab gives its memory back and still knows stale handles from new ones; one that is not empty keeps it")
+    func shrinks() {
+        var slab = Slab<Int>(bound: 10_000, blank: 0)
+        let handles = (0..<5000).map { _ in slab.allocate()! }
+        for handle in handles.dropFirst() { slab.release(handle.slot) }
+        slab.shrinkIfEmpty()
+        let kept = slab.chunks.count
+        #expect(kept == 5)
+        slab.release(handles[0].slot)
+        slab.shrinkIfEmpty()
+        let left = slab.chunks.count
+        #expect(left == 1)
+        let again = (0..<5000).map { _ in slab.allocate()! }
+        let stale = handles.filter { slab.get($0.slot, generation: $0.generation) != nil }.count
+        let good = again.filter { slab.get($0.slot, generation: $0.generation) != nil }.count
+        #expect(stale == 0 && good == 5000)
+        #expect(Set(again.map(\.slot)).count == 5000)
+    }
 }
 
 @Suite("Timer wheel")
