@@ -14,7 +14,7 @@ extension AgentConfiguration {
     /// Keys (or sections, with all below them) that a running agent cannot take over: listeners, directories, threads and what peers or
     /// the kernel already know it by. Every other key can be reloaded.
     package static let restartKeys = [
-        "node", "state", "runtime", "workers", "listeners", "capture.marks", "capture.routingTable", "capture.rulePriority", "ports", "tunnel", "balancing", "gossip.bind",
+        "node", "state", "runtime", "workers", "listeners", "capture.enabled", "capture.marks", "capture.routingTable", "capture.rulePriority", "ports", "tunnel", "balancing", "gossip.bind",
         "gossip.advertise", "gossip.timers", "gossip.label", "management", "metrics", "limits.flows", "limits.streamWindow", "limits.tunnelWindow",
         "log.format",
     ]

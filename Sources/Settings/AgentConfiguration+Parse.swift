@@ -101,6 +101,7 @@ extension NodeSection {
 extension CaptureSection {
     fileprivate static func decode(_ section: MappingDecoder) -> CaptureSection {
         var result = CaptureSection()
+        result.enabled = section.value("enabled", .bool, default: result.enabled)
         section.section("onAgentExit") {
             result.onExitOutbound = $0.value("outbound", .choice(), default: result.onExitOutbound)
             result.onExitInbound = $0.value("inbound", .choice(), default: result.onExitInbound)

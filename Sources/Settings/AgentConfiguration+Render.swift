@@ -52,7 +52,7 @@ extension ListenerDeclaration {
 extension CaptureSection {
     fileprivate var output: Output {
         .section(
-            ("onAgentExit", .section(("outbound", .text(onExitOutbound.rawValue)), ("inbound", .text(onExitInbound.rawValue)))),
+            ("enabled", .bool(enabled)), ("onAgentExit", .section(("outbound", .text(onExitOutbound.rawValue)), ("inbound", .text(onExitInbound.rawValue)))),
             (
                 "exclude",
                 .section(("ports", .list(excludedPorts.map { .number($0) })), ("networks", .list(excludedNetworks.map { .text($0.description) })))

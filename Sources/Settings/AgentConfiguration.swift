@@ -53,6 +53,8 @@ package struct CaptureSection: Hashable, Sendable {
     /// What happens to a direction's captured traffic while no agent runs.
     package enum ExitMode: String, Hashable, Sendable, CaseIterable { case bypass, block }
 
+    /// False: the kernel's packet filter is left alone. Only `listeners:` and other nodes' tunnels bring flows then.
+    package var enabled = true
     package var onExitOutbound = ExitMode.bypass
     /// `block` refuses plaintext only where policy is STRICT.
     package var onExitInbound = ExitMode.block

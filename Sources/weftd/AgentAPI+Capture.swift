@@ -6,6 +6,7 @@ import ManagementAPI
 import MeshModel
 import Platform
 import Reactor
+import Settings
 
 /// Workloads and their capture.
 extension AgentAPI {
@@ -33,13 +34,13 @@ extension AgentAPI {
 
     @Control
     func captures() async throws(APIError) -> CaptureList {
-        try await explained { () async throws(MeshError) in CaptureList(captures: try requireMesh().capture.list().map(Self.entry)) }
+        try await explained { () async throws(MeshError) in CaptureList(captures: try requireMesh().capture.list().map(entry)) }
     }
 
     @Control
     func addCapture(_ request: CaptureRequest) async throws(APIError) -> CaptureReport {
         try await explained { () async throws(MeshError) in
-            let mesh = try requireMesh()
+            let mesh = try capturing()
             let workload = try Self.workload(request)
             let existing = mesh.capture.list().first { $0.workload.selector == workload.selector && !$0.isAdded }
             if let existing {
@@ -48,13 +49,13 @@ extension AgentAPI {
                     remedy: "change it there, and run `weft reload`")
             }
             var report = CaptureReport(
-                capture: Self.entry(WorkloadCapture(waiting: workload)), dropIn: dropIn(workload, mesh),
+                capture: entry(WorkloadCapture(waiting: workload)), dropIn: dropIn(workload, mesh),
                 notes: ["connections that exist now are left alone; new ones are captured"])
             if request.dryRun { return report }
             try mesh.capture.addSelector(workload)
             try mesh.captureStore.save(mesh.capture.list().filter(\.isAdded).map(\.workload))
             mesh.ensureIdentities()
-            if let now = mesh.capture.list().first(where: { $0.workload.name == workload.name }) { report.capture = Self.entry(now) }
+            if let now = mesh.capture.list().first(where: { $0.workload.name == workload.name }) { report.capture = entry(now) }
             return report
         }
     }
@@ -75,18 +76,30 @@ extension AgentAPI {
             mesh.capture.removeSelector(named: found.workload.name)
             try mesh.captureStore.save(mesh.capture.list().filter(\.isAdded).map(\.workload))
             mesh.ensureIdentities()
-            return CaptureReport(capture: Self.entry(found), dropIn: dropIn(found.workload, mesh), notes: ["connections that exist now go on through the proxy until they end"])
+            return CaptureReport(capture: entry(found), dropIn: dropIn(found.workload, mesh), notes: ["connections that exist now go on through the proxy until they end"])
         }
     }
 
     @Control
     func captureReady(_ request: CaptureReadyRequest) async throws(APIError) -> CaptureReadyReport {
         try await explained { () async throws(MeshError) in
-            let mesh = try requireMesh()
+            let mesh = try capturing()
             try await mesh.capture.waitUntilCaptured(unit: request.unit, timeout: .seconds(request.timeoutSeconds))
             let cgroups = mesh.capture.list().flatMap(\.cgroups).filter { $0.refusal == nil }.map(\.path)
             return CaptureReadyReport(unit: request.unit, cgroups: cgroups.filter { $0.hasSuffix("/\(request.unit)") || $0.contains("/\(request.unit)/") })
         }
+    }
+
+    /// The mesh, if it captures.
+    @Control
+    private func capturing() throws(MeshError) -> Mesh {
+        let mesh = try requireMesh()
+        guard mesh.configuration.capture.enabled else {
+            throw MeshError(
+                .policy, code: "capture_off", "capture is off on this node (`capture.enabled: false`)",
+                remedy: "take that out of weft.yaml and restart the agent: `systemctl restart weft`")
+        }
+        return mesh
     }
 
     // MARK: Forms
@@ -126,13 +139,15 @@ extension AgentAPI {
         return CaptureReport.DropIn(unit: unit, fileName: UnitDropIn.fileName, text: text)
     }
 
-    private static func entry(_ capture: WorkloadCapture) -> CaptureEntry {
+    @Control
+    private func entry(_ capture: WorkloadCapture) -> CaptureEntry {
         let (kind, selector) = capture.workload.selector.parts
+        let refusals = capture.cgroups.compactMap { cgroup in cgroup.refusal.map { "\(cgroup.path): \($0)" } }
         return CaptureEntry(
             kind: CaptureKind(rawValue: kind) ?? .unit, selector: selector, workload: capture.workload.name, namespace: capture.workload.namespace,
             account: capture.workload.account, allowDelegated: capture.workload.allowDelegated, origin: capture.isAdded ? .api : .configuration,
             state: CaptureEntry.State(rawValue: capture.state.rawValue) ?? .waiting,
-            reason: capture.cgroups.compactMap { cgroup in cgroup.refusal.map { "\(cgroup.path): \($0)" } }.joined(separator: "; "),
+            reason: agent.configuration.capture.enabled ? refusals.joined(separator: "; ") : "capture is off on this node",
             cgroups: capture.cgroups.filter { $0.refusal == nil }.map(\.path))
     }
 }

@@ -20,7 +20,7 @@ extension AgentAPI {
         var text = PrometheusText()
         text.family("weft_build_info", .gauge, help: "The agent's version.", [([("version", WeftVersion.current)], 1)])
         text.single("weft_start_time_seconds", .gauge, help: "When the agent started, in seconds since 1970.", Double(agent.started.seconds))
-        text.single("weft_ready", .gauge, help: "1 when the node is a member and its capture is in force.", agent.mesh?.capture.isRunning == true ? 1 : 0)
+        text.single("weft_ready", .gauge, help: "1 when the node is a member and its capture is in force (or switched off).", agent.mesh?.isComplete == true ? 1 : 0)
         text.family(
             "weft_certificate_expiry_timestamp_seconds", .gauge, help: "When a certificate ends, in seconds since 1970.",
             agent.identity.certificates.compactMap { status in status.notAfter.map { ([("identity", status.identity.description)], Double($0.seconds)) } })

@@ -48,7 +48,7 @@ extension AgentAPI {
         for member in members where member.state == .dead { warnings.append("node \(member.name) is dead: its endpoints get no traffic") }
         for (address, failure) in (mesh?.catalog.dialFailures ?? [:]).sorted(by: { $0.key < $1.key }) { warnings.append("\(address): \(failure)") }
         let state: Status.State =
-            agent.identity.mesh == nil ? .uninitialised : agent.isJoining || (mesh != nil && !mesh!.capture.isRunning) ? .joining : reasons.isEmpty ? .ready : .degraded
+            agent.identity.mesh == nil ? .uninitialised : agent.isJoining || (mesh != nil && !mesh!.isComplete) ? .joining : reasons.isEmpty ? .ready : .degraded
         let ends = statistics.reduce(into: [UInt64](repeating: 0, count: FlowEnd.allCases.count)) { sum, worker in
             for (index, count) in worker.ends.enumerated() { sum[index] += count }
         }

@@ -45,6 +45,8 @@ final class Mesh {
     /// What disk and configuration know is in; before, a snapshot would refuse what only waits for it.
     private var isLoaded = false
     private(set) var isStopped = false
+    /// Its capture is in force, or not wanted.
+    var isComplete: Bool { capture.isRunning || !configuration.capture.enabled }
     private var snapshotTimer: TimerID?
     private var rejoinTimer: TimerID?
     private var onServing: [@Control () -> Void] = []
@@ -113,7 +115,7 @@ final class Mesh {
         try capture.setWorkloads(workloads)
         for workload in try captureStore.load() { try capture.addSelector(workload) }
         // From here on captured connections wait in the listeners' queues until the first snapshot is in.
-        try capture.start()
+        if configuration.capture.enabled { try capture.start() } else { try withoutCapture() }
         try await catalog.start(credentials)
         try declare()
         ensureIdentities()
@@ -126,6 +128,12 @@ final class Mesh {
         logger.debug("every worker has its first snapshot")
         rejoinTimer = ControlLoop.shared.every(.seconds(30)) { [weak self] in self?.rejoinIfAlone() }
         await join()
+    }
+
+    private func withoutCapture() throws(MeshError) {
+        // An agent that captured may have left something when it crashed.
+        try Leftovers.remove(.purge)
+        logger.notice("capture is off (capture.enabled): only listeners and tunnels bring flows")
     }
 
     /// The redirects go first: from then on new connections go where they were going. Flows that run get `grace`.

@@ -4,11 +4,11 @@ import Testing
 extension Lab {
     @Suite("Explicit listeners")
     struct ListenerTests {
-        @Test("who is not captured calls through a listener, under the identity of its workload, once the service is there")
-        func calls() throws {
+        @Test("who is not captured calls through a listener, under the identity of its workload, once the service is there", arguments: [true, false])
+        func calls(capture: Bool) throws {
             try LabNetwork.with { network in
                 let listeners = "listeners:\n  - {address: \"127.0.0.1:9001\", to: \"reviews:9080\", workload: web}\n"
-                let a = try network.host("a", workloads: ["web"], extra: listeners)
+                let a = try network.host("a", workloads: ["web"], extra: listeners, capture: capture ? "" : "enabled: false")
                 let b = try network.host("b", workloads: ["reviews"])
                 _ = try b.serve("reviews", "echo.py", "9080")
                 try LabMesh.form([a, b])
@@ -25,6 +25,11 @@ extension Lab {
                 #expect(flow?.sourceIdentity == LabHost.identity("web") && flow?.security == "mutual_tls" && flow?.service == "reviews.default")
                 let arrived = try b.connections().first { $0.direction == "tunnel" }
                 #expect(arrived?.sourceIdentity == LabHost.identity("web"))
+                // Without capture the kernel has nothing of ours, and who asks for capture is told so.
+                #expect(try a.shell("nft list tables").contains("weft") == capture)
+                #expect(try a.ask(Status.self, "status").state == .ready)
+                let adding = try a.weft("capture", "add", "other.service", "--dry-run")
+                #expect(capture || (!adding.succeeded && adding.errors.contains("capture.enabled: false")), "\(adding.errors)")
             }
         }
     }

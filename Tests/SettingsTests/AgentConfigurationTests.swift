@@ -37,6 +37,7 @@ let everyKey = """
       - {address: "127.0.0.1:9001", to: "ratings.prod:9080", workload: shop}
       - {address: "[::1]:9001", to: "192.0.2.9:80", workload: raw}
     capture:
+      enabled: false
       onAgentExit: {outbound: block, inbound: bypass}
       exclude: {ports: [22, 2222], networks: [10.0.0.0/8, "fd00::/8"]}
       loopback: true
