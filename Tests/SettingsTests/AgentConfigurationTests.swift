@@ -114,6 +114,7 @@ struct AgentConfigurationTests {
             ListenerDeclaration(address: SocketAddress("127.0.0.1:9001")!, destination: .service(ServiceName("ratings.prod")!, port: 9080), workload: "shop"),
             ListenerDeclaration(address: SocketAddress("[::1]:9001")!, destination: .address(SocketAddress("192.0.2.9:80")!), workload: "raw"),
         ]
+        expected.capture.enabled = false
         expected.capture.onExitOutbound = .block
         expected.capture.onExitInbound = .bypass
         expected.capture.excludedPorts = [22, 2222]
