@@ -1,5 +1,6 @@
 """The scenarios, in the order in which they run, with what Weft is to reach in each."""
 
+import counts
 import fairness
 import samples
 from scenario import Row, Scenario, also
@@ -81,5 +82,5 @@ ALL = (
     + pair() + memory()
     + captured("capture", "Captured, to a service of the same host", "redirect", ("direct", "weft", "captured"))
     + captured("mesh", "Captured, to a service of the other host", "pair", ("direct", "captured"))
-    + fairness.SCENARIOS
+    + fairness.SCENARIOS + counts.SCENARIOS
 )

@@ -213,7 +213,9 @@ final class Worker: @unchecked Sendable {
     private func runReady() {
         if ready.isEmpty { return }
         swap(&ready, &readyNow)
-        for token in readyNow {
+        // By index: to go through the array itself would count a reference.
+        for index in 0..<readyNow.count {
+            let token = readyNow[index]
             if token.kind == TokenKind.tunnel {
                 guard let tunnel = tunnels.get(token.slot, generation: token.generation) else { continue }
                 again(token.slot, tunnel)
