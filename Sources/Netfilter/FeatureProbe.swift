@@ -11,7 +11,8 @@ package enum KernelFeature: String, CaseIterable, Hashable, Sendable {
     case conntrack = "ct status and ct mark"
     case routeChain = "chains of type route"
     case intervalSets = "sets of networks"
-    case tproxy = "tproxy"
+    case tproxy = "tproxy in inet tables"
+    case conntrackTimeouts = "ct timeout"
 
     /// The kernel module and the version of Linux that brought it.
     package var origin: String {
@@ -24,9 +25,13 @@ package enum KernelFeature: String, CaseIterable, Hashable, Sendable {
         case .conntrack: "module nft_ct"
         case .routeChain: "nf_tables with chains of type route in inet tables, Linux 5.2"
         case .intervalSets: "nf_tables with rbtree sets"
-        case .tproxy: "module nft_tproxy"
+        case .tproxy: "module nft_tproxy, Linux 4.19 with CONFIG_NFT_TPROXY"
+        case .conntrackTimeouts: "module nft_ct, Linux 4.19 with CONFIG_NF_CONNTRACK_TIMEOUT"
         }
     }
+
+    /// Without which nothing works; the others make it better.
+    package static let required = allCases.filter { $0 != .conntrackTimeouts }
 }
 
 /// Asks the kernel which features it has, by transactions that it checks and never makes.
@@ -34,6 +39,10 @@ package enum FeatureProbe {
     package struct Missing: Hashable, Sendable, CustomStringConvertible {
         package let feature: KernelFeature
         package let errno: Errno
+        package init(feature: KernelFeature, errno: Errno) {
+            self.feature = feature
+            self.errno = errno
+        }
         package var description: String { "the kernel lacks \"\(feature.rawValue)\" (\(feature.origin)): \(errno)" }
     }
 
@@ -73,7 +82,12 @@ package enum FeatureProbe {
             transaction.add(set)
             transaction.add([NFElement(IPAddress(v4: 1)...IPAddress(v4: 2))], to: set)
             chain(.filter, .output, [.destination(in: set)])
-        case .tproxy: chain(.filter, .prerouting, [.tcp, .tproxy(to: 1, .ipv4)])
+        case .tproxy:
+            for address in [IPAddress.loopbackV4, .loopbackV6] { chain(.filter, .prerouting, [.tcp, .tproxy(to: SocketAddress(address, port: 1))]) }
+        case .conntrackTimeouts:
+            let policy = NFConntrackTimeouts(table: table.id, name: "probe", family: .ipv4)
+            transaction.add(policy)
+            chain(.filter, .output, [.timeouts(policy)])
         }
         return transaction
     }

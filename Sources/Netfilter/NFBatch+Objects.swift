@@ -61,6 +61,20 @@ extension NFBatch {
         nftnl_set_nlmsg_build_payload(header, set)
     }
 
+    static func build(_ value: NFConntrackTimeouts, _ header: UnsafeMutablePointer<nlmsghdr>) {
+        let object = nftnl_obj_alloc()!
+        defer { nftnl_obj_free(object) }
+        nftnl_obj_set_str(object, UInt16(NFTNL_OBJ_TABLE), value.table.name)
+        nftnl_obj_set_str(object, UInt16(NFTNL_OBJ_NAME), value.name)
+        // The type first: it says what the numbers of the others mean.
+        nftnl_obj_set_u32(object, UInt16(NFTNL_OBJ_TYPE), NFObjectType.conntrackTimeout.rawValue)
+        nftnl_obj_set_u16(object, UInt16(NFTNL_OBJ_CT_TIMEOUT_L3PROTO), UInt16(value.family.rawValue))
+        nftnl_obj_set_u8(object, UInt16(NFTNL_OBJ_CT_TIMEOUT_L4PROTO), NFClause.Transport.tcp.rawValue)
+        let seconds = NFConntrackTimeouts.State.allCases.map { value[$0] }
+        nftnl_obj_set_data(object, UInt16(NFTNL_OBJ_CT_TIMEOUT_ARRAY), seconds, UInt32(seconds.count * MemoryLayout<UInt32>.stride))
+        nftnl_obj_nlmsg_build_payload(header, object)
+    }
+
     /// Names a set for deletion, or for deletion of all its elements.
     static func buildName(of value: NFSet, elements: Bool, _ header: UnsafeMutablePointer<nlmsghdr>) {
         let set = nftnl_set_alloc()!

@@ -78,6 +78,7 @@ struct NFBatch: ~Copyable {
             message(NFT_MSG_NEWSET, set.table, only ? exclusive : create, index) { Self.build(set, number: number, $0) }
         case .deleteSet(let set): message(NFT_MSG_DELSET, set.table, 0, index) { Self.buildName(of: set, elements: false, $0) }
         case .flushSet(let set): message(NFT_MSG_DELSETELEM, set.table, 0, index) { Self.buildName(of: set, elements: true, $0) }
+        case .addTimeouts(let policy): message(NFT_MSG_NEWOBJ, policy.table, create, index) { Self.build(policy, $0) }
         case .addElements(let set, let elements, let only): append(NFT_MSG_NEWSETELEM, set, elements, only ? exclusive : create, index)
         case .deleteElements(let set, let elements): append(NFT_MSG_DELSETELEM, set, elements, 0, index)
         case .addRule(let rule, let handle):

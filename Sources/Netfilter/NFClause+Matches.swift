@@ -15,6 +15,10 @@ extension NFClause {
     package static func conntrackMark(_ value: UInt32, mask: UInt32 = .max, inverted: Bool = false) -> NFClause {
         masked(.conntrack(.mark, direction: nil, into: .first), value, mask, inverted)
     }
+    /// `socket mark & mask == value`: the mark of the local socket that the packet goes to or comes from.
+    package static func socketMark(_ value: UInt32, mask: UInt32 = .max) -> NFClause {
+        masked(.socket(.mark, level: 0, into: .first), value, mask, false)
+    }
     private static func masked(_ load: NFExpression, _ value: UInt32, _ mask: UInt32, _ inverted: Bool) -> NFClause {
         let compare = NFExpression.compare(.first, inverted ? .notEqual : .equal, NFBytes.host(value))
         if mask == .max { return NFClause(load, compare) }

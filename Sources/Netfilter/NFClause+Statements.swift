@@ -1,3 +1,5 @@
+import Platform
+
 extension NFClause {
     package static let counter = NFClause(.counter)
     package static let accept = NFClause(.verdict(.accept))
@@ -12,9 +14,20 @@ extension NFClause {
     package static func redirect(to port: UInt16) -> NFClause {
         NFClause(needsPorts: true, .load(NFBytes.network(port), into: .first), .redirect(port: .first))
     }
-    /// To a transparent socket at a port of this host, packet unchanged. The rule must match TCP or UDP before.
-    package static func tproxy(to port: UInt16, _ family: NFFamily) -> NFClause {
-        NFClause(family: family == .inet ? nil : family, needsPorts: true, .load(NFBytes.network(port), into: .first), .tproxy(family, port: .first))
+    /// To the transparent socket at an address of this host, packet unchanged. The rule must match TCP or UDP before.
+    ///
+    /// Packets of a connection that has a socket of its own here go to that one, and if it is not transparent the rule does not match.
+    package static func tproxy(to socket: SocketAddress) -> NFClause {
+        let family: NFFamily = socket.ip.isV4 ? .ipv4 : .ipv6
+        // Behind an address of either family.
+        let port = NFRegister(word: 4)
+        return NFClause(
+            family: family, needsPorts: true, .load(socket.ip.bytes, into: .first), .load(NFBytes.network(socket.port), into: port),
+            .tproxy(family, address: .first, port: port))
+    }
+    /// Gives a new connection of the policy's family its timeouts.
+    package static func timeouts(_ policy: NFConntrackTimeouts) -> NFClause {
+        NFClause(family: policy.family, .object(.conntrackTimeout, name: policy.name))
     }
     /// A reset is only for rules that match TCP.
     package static func reject(_ how: NFReject) -> NFClause {

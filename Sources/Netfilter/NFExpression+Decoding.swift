@@ -49,8 +49,7 @@ extension NFExpression {
             guard let number = at.number(1), let family = number == 0 ? .inet : NFFamily(rawValue: UInt8(truncatingIfNeeded: number)) else {
                 return nil
             }
-            guard at.register(2) == nil else { return nil }
-            return .tproxy(family, port: at.register(3))
+            return .tproxy(family, address: at.register(2), port: at.register(3))
         case "reject":
             guard let type = at.number(1), let reject = NFReject(type: type, code: at.byte(2) ?? 0, in: family) else { return nil }
             return .reject(reject)
@@ -64,6 +63,9 @@ extension NFExpression {
             return .limit(NFLimit(rate, per: unit, burst: at.number(3) ?? 0, over: at.number(5) ?? 0 & 1 != 0))
         case "counter": return .counter
         case "notrack": return .notrack
+        case "objref":
+            guard let type = at.number(1).flatMap(NFObjectType.init(rawValue:)), let name = at.text(2) else { return nil }
+            return .object(type, name: name)
         default: return nil
         }
     }

@@ -21,6 +21,7 @@ extension NFExpression {
         case .fib: "fib"
         case .limit: "limit"
         case .notrack: "notrack"
+        case .object: "objref"
         case .foreign: preconditionFailure("a foreign expression can be read, not written")
         }
     }
@@ -84,8 +85,9 @@ extension NFExpression {
             if let chain = verdict.chain { nftnl_expr_set_str(expression, UInt16(NFTNL_EXPR_IMM_CHAIN), chain) }
         case .redirect(let port):
             if let port { number(NFTNL_EXPR_REDIR_REG_PROTO_MIN, port.number) }
-        case .tproxy(let family, let port):
+        case .tproxy(let family, let address, let port):
             number(NFTNL_EXPR_TPROXY_FAMILY, family == .inet ? 0 : UInt32(family.rawValue))
+            if let address { number(NFTNL_EXPR_TPROXY_REG_ADDR, address.number) }
             if let port { number(NFTNL_EXPR_TPROXY_REG_PORT, port.number) }
         case .reject(let reject):
             let (type, code) = reject.numbers(in: family)
@@ -101,6 +103,9 @@ extension NFExpression {
             number(NFTNL_EXPR_LIMIT_BURST, limit.burst)
             number(NFTNL_EXPR_LIMIT_TYPE, 0)
             number(NFTNL_EXPR_LIMIT_FLAGS, limit.over ? 1 : 0)
+        case .object(let type, let name):
+            number(NFTNL_EXPR_OBJREF_IMM_TYPE, type.rawValue)
+            nftnl_expr_set_str(expression, UInt16(NFTNL_EXPR_OBJREF_IMM_NAME), name)
         case .counter, .notrack, .foreign: break
         }
         return expression

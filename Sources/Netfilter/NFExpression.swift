@@ -21,14 +21,17 @@ package enum NFExpression: Hashable, Sendable {
     case verdict(NFVerdict)
     /// To this host, at the port in the register.
     case redirect(port: NFRegister?)
-    /// Hands the packet to a transparent local socket without changing it; for prerouting chains of type filter.
-    case tproxy(NFFamily, port: NFRegister?)
+    /// Hands the packet to a transparent local socket without changing it; for prerouting chains of type filter. Without an address the socket is looked
+    /// for at the address of the interface that the packet came from.
+    case tproxy(NFFamily, address: NFRegister?, port: NFRegister?)
     case reject(NFReject)
     case counter
     case fib(NFFibResult, flags: NFFibFlags, into: NFRegister)
     case limit(NFLimit)
     /// Keeps the packet out of conntrack; only before conntrack (priority below −200).
     case notrack
+    /// Uses an object of the table by its name.
+    case object(NFObjectType, name: String)
     /// An expression in the kernel that this module does not make; the name is the kernel's.
     case foreign(String)
 }
@@ -86,6 +89,8 @@ package enum NFConntrackKey: UInt32, Hashable, Sendable {
 package enum NFDirection: UInt8, Hashable, Sendable { case original, reply }
 /// `enum nft_socket_keys`.
 package enum NFSocketKey: UInt32, Hashable, Sendable { case transparent, mark, wildcard, cgroup }
+/// NFT_OBJECT_… of linux/netfilter/nf_tables.h.
+package enum NFObjectType: UInt32, Hashable, Sendable { case conntrackTimeout = 7 }
 /// `enum nft_cmp_ops`.
 package enum NFComparison: UInt32, Hashable, Sendable { case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual }
 /// `enum nft_fib_result`.

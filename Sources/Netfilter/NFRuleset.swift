@@ -2,15 +2,20 @@
 package struct NFRuleset: Sendable, Equatable {
     package var table: NFTable
     package var sets: [NFSet]
+    package var timeouts: [NFConntrackTimeouts]
     package var chains: [NFChain]
     /// In order within each chain.
     package var rules: [NFRule]
     /// By set name. Absent: nothing is said about the set's elements, neither on install nor on comparison.
     package var elements: [String: [NFElement]]
 
-    package init(table: NFTable, sets: [NFSet] = [], chains: [NFChain] = [], rules: [NFRule] = [], elements: [String: [NFElement]] = [:]) {
+    package init(
+        table: NFTable, sets: [NFSet] = [], timeouts: [NFConntrackTimeouts] = [], chains: [NFChain] = [], rules: [NFRule] = [],
+        elements: [String: [NFElement]] = [:]
+    ) {
         self.table = table
         self.sets = sets
+        self.timeouts = timeouts
         self.chains = chains
         self.rules = rules
         self.elements = elements
@@ -24,6 +29,7 @@ package struct NFRuleset: Sendable, Equatable {
         var lines: [String] = []
         if actual.table.flags != table.flags { lines.append("table \(table) has other flags") }
         compare("set", wanted: sets, actual: actual.sets, name: \.name, into: &lines)
+        compare("ct timeout", wanted: timeouts, actual: actual.timeouts, name: \.name, into: &lines)
         compare("chain", wanted: chains, actual: actual.chains, name: \.name, into: &lines)
         for chain in chains {
             let wanted = rules.filter { $0.chain == chain.name }

@@ -107,6 +107,7 @@ extension NFTransaction.Operation {
         case .addSet(let set, _): (.add, .set, "\(set)")
         case .deleteSet(let set): (.delete, .set, "\(set)")
         case .flushSet(let set): (.flush, .set, "\(set)")
+        case .addTimeouts(let policy): (.add, .timeouts, "\(policy)")
         case .addElements(let set, _, _): (.add, .element, "\(set)")
         case .deleteElements(let set, _): (.delete, .element, "\(set)")
         case .addRule(let rule, _), .insertRule(let rule, _): (.add, .rule, "\(rule)")

@@ -69,6 +69,17 @@ extension NFTables {
             return NFListedRule(rule: rule, handle: handle, packets: packets, bytes: bytes)
         }
     }
+    /// The table's timeout policies for TCP.
+    package func timeouts(_ table: NFTableID) throws(NetfilterError) -> [NFConntrackTimeouts] {
+        let request: (inout NetlinkRequest) -> Void = {
+            $0.put(1, table.name)
+            $0.put(3, NFObjectType.conntrackTimeout.rawValue.bigEndian)
+        }
+        return try list(NFT_MSG_GETOBJ, table, request, .timeouts, "\(table)") { family, at in
+            guard family == table.family, at.text(1) == table.name, at.number(3) == NFObjectType.conntrackTimeout.rawValue else { return nil }
+            return at[4].flatMap { NFConntrackTimeouts(table: table, name: at.text(2) ?? "", NFAttributeTable($0.nested)) }
+        }
+    }
     /// The elements of the set, ranges put together from their ends; in no particular order.
     package func elements(_ set: NFSet) throws(NetfilterError) -> [NFElement] {
         let request: (inout NetlinkRequest) -> Void = {
@@ -85,7 +96,7 @@ extension NFTables {
     /// - Parameter elements: the sets whose elements are read too.
     package func ruleset(_ table: NFTableID, elements names: some Sequence<String> = []) throws(NetfilterError) -> NFRuleset? {
         guard let found = try tables().first(where: { $0.id == table }) else { return nil }
-        var ruleset = NFRuleset(table: found, sets: try sets(table), chains: try chains(table), rules: try rules(table).map(\.rule))
+        var ruleset = NFRuleset(table: found, sets: try sets(table), timeouts: try timeouts(table), chains: try chains(table), rules: try rules(table).map(\.rule))
         for name in names {
             guard let set = ruleset.sets.first(where: { $0.name == name }) else { continue }
             ruleset.elements[name] = try elements(set)

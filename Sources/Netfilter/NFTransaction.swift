@@ -11,6 +11,7 @@ package struct NFTransaction: Sendable, Equatable {
         case addSet(NFSet, exclusive: Bool)
         case deleteSet(NFSet)
         case flushSet(NFSet)
+        case addTimeouts(NFConntrackTimeouts)
         case addElements(NFSet, [NFElement], exclusive: Bool)
         case deleteElements(NFSet, [NFElement])
         case addRule(NFRule, after: UInt64?)
@@ -31,6 +32,7 @@ package struct NFTransaction: Sendable, Equatable {
     package mutating func add(_ table: NFTable, exclusive: Bool = false) { append(.addTable(table, exclusive: exclusive)) }
     package mutating func add(_ chain: NFChain, exclusive: Bool = false) { append(.addChain(chain, exclusive: exclusive)) }
     package mutating func add(_ set: NFSet, exclusive: Bool = false) { append(.addSet(set, exclusive: exclusive)) }
+    package mutating func add(_ policy: NFConntrackTimeouts) { append(.addTimeouts(policy)) }
     /// Rules are always added, even when an equal one is there: flush the chain before, or use `install`.
     package mutating func add(_ rule: NFRule, after handle: UInt64? = nil) { append(.addRule(rule, after: handle)) }
     package mutating func insert(_ rule: NFRule, before handle: UInt64? = nil) { append(.insertRule(rule, before: handle)) }
@@ -80,6 +82,7 @@ package struct NFTransaction: Sendable, Equatable {
         destroy(ruleset.table.id)
         add(ruleset.table)
         for set in ruleset.sets { add(set) }
+        for policy in ruleset.timeouts { add(policy) }
         for chain in ruleset.chains { add(chain) }
         for set in ruleset.sets { add(ruleset.elements[set.name] ?? [], to: set) }
         for rule in ruleset.rules { add(rule) }

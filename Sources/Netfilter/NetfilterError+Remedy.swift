@@ -4,7 +4,7 @@ import Platform
 extension NetfilterError {
     /// Without CAP_NET_ADMIN the kernel refuses a transaction as a whole, so EPERM for one object in it means that the table has another owner.
     private var isOwnedByOther: Bool {
-        errno.code == EPERM && action != .list && [.table, .chain, .set, .element, .rule].contains(kind)
+        errno.code == EPERM && action != .list && [.table, .chain, .set, .element, .rule, .timeouts].contains(kind)
     }
 
     /// Why, in plain words, as far as the error number says it for this kind of object.
@@ -46,9 +46,9 @@ extension NetfilterError {
         case EPERM where isOwnedByOther: "see `nft list tables` for its owner: is a second agent running on this host?"
         case EPERM: "run the agent as root or with CAP_NET_ADMIN"
         case EOPNOTSUPP, EPROTONOSUPPORT, EAFNOSUPPORT:
-            "Linux 5.13 with nf_tables, nft_socket, nft_nat, nft_fib and nft_reject is needed: load the modules or update the kernel"
+            "Linux 5.13 with nf_tables, nft_socket, nft_nat, nft_tproxy, nft_fib and nft_reject is needed: load the modules or update the kernel"
         case ENOENT where action != .delete && action != .list:
-            "load the kernel modules nf_tables, nft_socket, nft_redir, nft_fib, nft_reject and nft_ct, or update to Linux 5.13"
+            "load the kernel modules nf_tables, nft_socket, nft_redir, nft_tproxy, nft_fib, nft_reject and nft_ct, or update to Linux 5.13"
         case EBUSY: "remove the rules that use it first"
         case EEXIST: "remove the existing one, or rename ours in the configuration"
         case EMSGSIZE, ENOBUFS: "grant CAP_NET_ADMIN, or raise net.core.wmem_max and net.core.rmem_max"

@@ -9,6 +9,7 @@ package struct NetfilterError: Error, Equatable, Sendable, CustomStringConvertib
     }
     package enum Kind: String, Sendable {
         case table, chain, set, element, rule, transaction
+        case timeouts = "ct timeout"
         case route
         case policyRule = "ip rule"
         case link, address

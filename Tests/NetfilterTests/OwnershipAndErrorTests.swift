@@ -145,7 +145,7 @@ struct ErrorTests {
             $0.install(
                 NFRuleset(
                     table: new, chains: [chain],
-                    rules: [chain.rule("good", .counter), chain.rule("tproxy on the way out", .tcp, .tproxy(to: 1, .ipv4))]))
+                    rules: [chain.rule("good", .counter), chain.rule("tproxy on the way out", .tcp, .tproxy(to: SocketAddress("127.0.0.1:1")!))]))
         }
         #expect(error.name == "inet new out \"tproxy on the way out\"")
     }

@@ -20,9 +20,15 @@ func exampleRuleset(flags: NFTable.Flags = []) -> NFRuleset {
     let input = table.baseChain("input", .filter, hook: .input, priority: -1)
     let prerouting = table.baseChain("prerouting", .filter, hook: .prerouting, priority: -310)
     let captured = table.chain("captured")
+    let timeouts = [
+        NFConntrackTimeouts(table: table.id, name: "patient", family: .ipv4, [.established: 720, .finWait: 721, .closeWait: 722, .timeWait: 5]),
+        NFConntrackTimeouts(
+            table: table.id, name: "odd", family: .ipv6,
+            [.synSent: 1, .synReceived: 2, .lastAck: 3, .close: 4, .synSent2: 5, .retransmitting: 6, .unacknowledged: 7]),
+    ]
     return NFRuleset(
         table: table, sets: [cgroups, networks4, networks6, ports, services4, services6, marks],
-        chains: [output, filter, route, input, prerouting, captured],
+        timeouts: timeouts, chains: [output, filter, route, input, prerouting, captured],
         rules: [
             output.rule("own traffic", .mark(0x100, mask: 0xf00), .counter, .return),
             output.rule("dns", .udp, .destinationPort(53), .redirect(to: 16053)),
@@ -49,8 +55,11 @@ func exampleRuleset(flags: NFTable.Flags = []) -> NFRuleset {
             input.rule("save", .conntrackState([.new, .related]), .inputInterface("lo"), .saveMark()),
             input.rule("original", .originalDestination(in: networks4, inverted: true), .tcp, .originalDestinationPort(80), .setConntrackMark(7)),
             input.rule("transparent", .socketIsTransparent, .setMark(9)),
-            prerouting.rule("proxy", .tcp, .tproxy(to: 15001, .ipv4)),
-            prerouting.rule("proxy, both", .udp, .sourcePort(99), .tproxy(to: 15001, .inet)),
+            input.rule("own socket", .socketMark(0x100, mask: 0xf00), .accept),
+            prerouting.rule("proxy", .tcp, .destinationAndPort(in: services4), .tproxy(to: SocketAddress("127.0.0.1:15001")!), .accept),
+            prerouting.rule("proxy, IPv6", .udp, .sourcePort(99), .tproxy(to: SocketAddress("[2001:db8::5]:15001")!)),
+            captured.rule("patient", .timeouts(timeouts[0])),
+            captured.rule("odd", .timeouts(timeouts[1])),
             prerouting.rule("untracked", .sourceIsLocal(), .notrack),
         ],
         elements: [
@@ -143,9 +152,11 @@ struct RulesetTests {
             try shell("nft add element inet example ports '{ 9 }'")
             try shell("nft add chain inet example extra")
             try shell("nft 'add chain inet example input { policy drop; }'")
+            try shell("nft 'add ct timeout inet example more { protocol tcp; l3proto ip; policy = { close : 3 }; }'")
             let found = try tables.ruleset(wanted.table.id, elements: wanted.elements.keys)
             #expect(
                 wanted.drift(from: found) == [
+                    "ct timeout inet example more does not belong there",
                     "chain inet example input was changed",
                     "chain inet example extra does not belong there",
                     "rule inet example filter \"intruder\" does not belong there",
@@ -154,6 +165,20 @@ struct RulesetTests {
                 ])
             try commit(tables) { $0.install(wanted) }
             #expect(wanted.drift(from: try tables.ruleset(wanted.table.id, elements: wanted.elements.keys)) == [])
+        }
+    }
+
+    @Test func `says when a connection's timeouts are others`() throws {
+        try inNetworkNamespace {
+            let tables = try NFTables()
+            let table = NFTable(name: "example")
+            func ruleset(_ seconds: UInt32) -> NFRuleset {
+                NFRuleset(table: table, timeouts: [NFConntrackTimeouts(table: table.id, name: "patient", family: .ipv6, [.closeWait: seconds])])
+            }
+            try commit(tables) { $0.install(ruleset(720)) }
+            #expect(ruleset(720).drift(from: try tables.ruleset(table.id)) == [])
+            #expect(ruleset(700).drift(from: try tables.ruleset(table.id)) == ["ct timeout inet example patient was changed"])
+            #expect(NFRuleset(table: table).drift(from: try tables.ruleset(table.id)) == ["ct timeout inet example patient does not belong there"])
         }
     }
 
@@ -228,7 +253,15 @@ private let shownByNFT = [
     "tcp dport 16001 ct status ! 0x20 reject with tcp reset comment \"not redirected\"",
     "ct state 0x4,0x8 iifname \"lo\" ct mark set meta mark comment \"save\"",
     "socket transparent 1 meta mark set 0x00000009 comment \"transparent\"",
-    "udp sport 99 tproxy to :15001 comment \"proxy, both\"",
+    "socket mark & 0x00000f00 == 0x00000100 accept comment \"own socket\"",
+    "ip daddr . tcp dport @services4 tproxy ip to 127.0.0.1:15001 accept comment \"proxy\"",
+    "udp sport 99 meta nfproto 10 tproxy ip6 to [2001:db8::5]:15001 comment \"proxy, IPv6\"",
+    "ct timeout patient {",
+    "l3proto ip",
+    "l3proto ip6",
+    "policy = { established : 720, fin_wait : 721, close_wait : 722, time_wait : 5 }",
+    "policy = { syn_sent : 1, syn_recv : 2, last_ack : 3, close : 4, syn_sent2 : 5, retrans : 6, unack : 7 }",
+    "meta nfproto 2 ct timeout set \"patient\" comment \"patient\"",
     "fib saddr type 2 notrack comment \"untracked\"",
     "meta l4proto 6 counter redirect to :16001 comment \"redirect\"",
 ]
