@@ -6,7 +6,7 @@ package struct ProxySettings: Sendable {
     package var workers = 1
     /// Captured outbound connections arrive here, redirected.
     package var outbound: [SocketAddress] = []
-    /// Captured inbound plaintext arrives here, redirected.
+    /// Captured inbound plaintext arrives here, at transparent sockets: a connection has the address that it was going to.
     package var inbound: [SocketAddress] = []
     /// Other nodes connect here.
     package var tunnel: [SocketAddress] = []
@@ -22,6 +22,10 @@ package struct ProxySettings: Sendable {
     package var preferLocal = false
     /// Show applications the client's address where it can be believed.
     package var keepClientAddress = true
+    /// The ports that the kernel of this host gives to connections (`ip_local_port_range`).
+    package var ephemeralPorts: ClosedRange<UInt16> = 32768...60999
+    /// After so long without a sign of life the kernel gives a connection up: keepalive, and data that is not acknowledged.
+    package static let silence: Duration = .seconds(360)
     /// Let the kernel encrypt. Else many records of a tunnel leave with one call of the kernel.
     package var kernelTLS = TLSFeatures.kernelTLS
     package var timeouts = Timeouts()

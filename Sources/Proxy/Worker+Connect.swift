@@ -25,16 +25,33 @@ extension Worker {
 
     /// With the client's address where that works, else with the node's own: an address that the kernel refuses is no reason to refuse the flow.
     private func connectShowing(_ source: SocketAddress?, to address: SocketAddress) throws(Errno) -> OwnedFD {
-        if let source, settings.keepClientAddress, source.ip.family == address.ip.family, !source.ip.isLoopback, source.ip != address.ip {
-            do {
-                return try Socket.connect(to: address, from: SocketAddress(source.ip, port: 0), transparent: true, mark: settings.spoofedMark)
-            } catch where error.code == EMFILE || error.code == ENFILE {
-                throw error
-            } catch {
-                problem("client_address", "the client's address \(source.ip) cannot be shown to \(address): \(error); the node's own is used")
-            }
+        if let source, settings.keepClientAddress, source.ip.family == address.ip.family, !source.ip.isLoopback, source.ip != address.ip,
+            let shown = try connect(to: address, by: source.ip)
+        {
+            return shown
         }
         return try Socket.connect(to: address, mark: settings.excludedMark)
+    }
+
+    /// From a port of the client's address that the client does not use itself; nil when that does not work.
+    private func connect(to address: SocketAddress, by client: IPAddress) throws(Errno) -> OwnedFD? {
+        var attempt = 0
+        while let port = clientPorts.next(attempt: attempt) {
+            attempt += 1
+            do {
+                return try Socket.connect(to: address, from: SocketAddress(client, port: port), transparent: true, mark: settings.spoofedMark)
+            } catch {
+                switch error.code {
+                case EMFILE, ENFILE: throw error
+                case EADDRINUSE, EADDRNOTAVAIL: continue
+                default:
+                    problem("client_address", "the client's address \(client) cannot be shown to \(address): \(error); the node's own is used")
+                    return nil
+                }
+            }
+        }
+        problem("client_ports", "every port of the client's address \(client) that was tried is in use towards \(address): the node's own address is used")
+        return nil
     }
 
     /// The application's socket is writable or broken while the flow waits for it.
@@ -78,6 +95,6 @@ extension Worker {
     }
 
     func keepAlive(_ fd: CInt) {
-        Socket.setKeepalive(fd, idle: 180, interval: 20, count: 9, userTimeoutMilliseconds: 360_000)
+        Socket.setKeepalive(fd, idle: 180, interval: 20, count: 9, userTimeoutMilliseconds: CInt(ProxySettings.silence.milliseconds))
     }
 }

@@ -50,6 +50,7 @@ final class Worker: @unchecked Sendable {
     /// Records on their way between the tunnels and the kernel; nil when the kernel makes them.
     let tlsBuffers: TLSBuffers?
     var lookup: CallerLookup
+    var clientPorts: ClientPorts
 
     var snapshot: Snapshot?
     var isListening = false
@@ -110,6 +111,7 @@ final class Worker: @unchecked Sendable {
         flows = Slab(bound: settings.limits.flows, blank: Flow())
         tunnels = Slab(bound: settings.limits.tunnels, blank: TunnelSlot())
         wheel = TimerWheel(now: now)
+        clientPorts = ClientPorts(ephemeral: settings.ephemeralPorts, seed: .random(in: 1 ... .max))
         pipes = PipePool(bound: settings.limits.idlePipes, most: settings.limits.pipes)
         scratch = .allocate(byteCount: Self.scratchSize, alignment: 4096)
         output = .allocate(byteCount: 16_384, alignment: 4096)

@@ -27,7 +27,8 @@ public enum Socket {
 
     /// Starts a TCP connection; it is usually still in progress when this returns. Wait for writability, then ask `error(_:)`.
     /// - Parameters:
-    ///   - from: the local address to use; port 0 lets the kernel choose one when the connection is made.
+    ///   - from: the local address to use; port 0 lets the kernel choose one when the connection is made, another one may be shared by connections that
+    ///     differ in where they go.
     ///   - transparent: `from` need not be an address of this host.
     public static func connect(
         to address: SocketAddress, from: SocketAddress? = nil, transparent: Bool = false, mark: UInt32 = 0
@@ -37,7 +38,11 @@ public enum Socket {
         setNoDelay(fd.raw)
         if transparent { try setTransparent(fd.raw, address.ip.family) }
         if let from {
-            if from.port == 0 { _ = try? set(fd.raw, IPPROTO_IP_LEVEL, CInt(CLINUX_IP_BIND_ADDRESS_NO_PORT), 1) }
+            if from.port == 0 {
+                _ = try? set(fd.raw, IPPROTO_IP_LEVEL, CInt(CLINUX_IP_BIND_ADDRESS_NO_PORT), 1)
+            } else {
+                try set(fd.raw, SOL_SOCKET, SO_REUSEADDR, 1)
+            }
             try bind(fd.raw, from)
         }
         let raw = fd.raw

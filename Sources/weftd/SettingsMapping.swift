@@ -1,5 +1,6 @@
 import Capture
 import Glibc
+import Identity
 import Membership
 import MeshModel
 import Naming
@@ -40,6 +41,12 @@ struct NodeAddresses {
 extension AgentConfiguration {
     private static var hasIPv6: Bool { access("/proc/net/if_inet6", F_OK) == 0 }
 
+    /// Those of this network namespace.
+    private static var ephemeralPorts: ClosedRange<UInt16>? {
+        (try? AtomicFile.read("/proc/sys/net/ipv4/ip_local_port_range", secret: false, maximumBytes: 64)).flatMap { $0 }
+            .flatMap { ClientPorts.range(String(decoding: $0, as: UTF8.self)) }
+    }
+
     /// The open-files limit less what gossip, plane, management and the flows' second sockets need.
     private static var descriptorCeiling: CInt {
         var limit = rlimit()
@@ -60,6 +67,7 @@ extension AgentConfiguration {
             result.inbound.append(SocketAddress(.anyV6, port: ports.inbound))
             if tunnel.address == .anyV4 { result.tunnel.append(SocketAddress(.anyV6, port: ports.tunnel)) }
         }
+        if let range = Self.ephemeralPorts { result.ephemeralPorts = range }
         result.explicit = listeners.map(\.address)
         result.excludedMark = capture.marks.excluded
         result.spoofedMark = capture.marks.spoofed
