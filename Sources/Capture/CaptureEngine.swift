@@ -21,7 +21,9 @@ package final class CaptureEngine {
     package internal(set) var counters = CaptureCounters()
 
     let logger: Logger
-    let program: KernelProgram
+    private(set) var program: KernelProgram
+    /// What the kernel lacks that the agent can do without, and what that means.
+    package private(set) var warnings: [String] = []
     var running: Running?
     /// What holds the table that is left between `stop(connectionsGoOn: true)` and `forget`.
     private var retired: NFTables?
@@ -100,13 +102,17 @@ package final class CaptureEngine {
                 routeMonitor: try RouteMonitor())
         }
         let missing = try Self.inKernel("probing the kernel") { () throws(NetfilterError) in
-            try FeatureProbe.missing(running.tables, of: KernelFeature.allCases.filter { $0 != .tproxy })
+            try FeatureProbe.missing(running.tables, of: KernelFeature.required)
         }
         if !missing.isEmpty {
             throw MeshError(
                 .kernel, code: "kernel_feature", missing.map(\.description).joined(separator: "; "),
                 remedy: "use Linux 5.13 or newer, or load the named modules")
         }
+        let timeouts = try Self.inKernel("probing the kernel") { () throws(NetfilterError) in
+            try FeatureProbe.missing(running.tables, of: [.conntrackTimeouts])
+        }
+        adapt(to: timeouts)
         self.running = running
         retired = nil
         tree.onChange = { [weak self] in self?.reconcile() }
@@ -121,6 +127,15 @@ package final class CaptureEngine {
         try Self.inKernel("setting up routes") { () throws(NetfilterError) in try running.routes.repair(try running.routes.drift()) }
         reportChanges()
         watchForDrift(running)
+    }
+
+    /// Goes without what the kernel lacks.
+    func adapt(to missing: [FeatureProbe.Missing]) {
+        program = KernelProgram(settings, holdsConnections: missing.isEmpty)
+        warnings = missing.map {
+            "\($0): a captured connection that one side has closed is lost when the other says nothing for net.netfilter.nf_conntrack_tcp_timeout_close_wait"
+        }
+        for warning in warnings { logger.warning("\(warning)") }
     }
 
     /// Takes everything out of the kernel: tables, routes and rules. Connections that were captured end with the agent.
@@ -148,6 +163,7 @@ package final class CaptureEngine {
         var transaction = NFTransaction()
         transaction.destroy(NFTableID(name: KernelNames.guardTable))
         do throws(NetfilterError) { try tables.commit(transaction) } catch { report(.problem(Self.problem("removing the last table", error))) }
+        removeRoutes()
     }
 
     private func removeFromKernel(_ running: Running) {
@@ -159,7 +175,11 @@ package final class CaptureEngine {
             transaction.destroy(NFTableID(name: KernelNames.guardTable))
         }
         do throws(NetfilterError) { try running.tables.commit(transaction) } catch { report(.problem(Self.problem("removing the tables", error))) }
-        do throws(NetfilterError) { try RouteKeeper.removeAll() } catch { report(.problem(Self.problem("removing routes", error))) }
+        removeRoutes()
+    }
+
+    private func removeRoutes() {
+        do throws(NetfilterError) { try RouteKeeper.remove(answers: retired == nil) } catch { report(.problem(Self.problem("removing routes", error))) }
     }
 
     static let stopped = MeshError(.internal, code: "capture_stopped", "capture is not running", remedy: "see weft status", retryable: true)

@@ -34,6 +34,9 @@ package struct CaptureSettings: Equatable, Sendable {
     /// `block` closes ports under STRICT while no agent runs; `bypass` never does.
     package var inboundOnAgentExit = OnAgentExit.block
     package var captureDNS = true
+    /// How long the kernel remembers a captured connection that says nothing, whatever the host's own timeouts are. Longer than the proxy takes to find
+    /// out whether both ends still live.
+    package var holdTime: Duration = .seconds(720)
     /// An address of this host at which anybody may ask `dnsPort` directly: where DNS answers only the mesh's own names, as for systemd-resolved.
     package var openDNSAddress: IPAddress?
 

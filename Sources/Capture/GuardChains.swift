@@ -17,6 +17,9 @@ struct GuardChains {
     /// instead of being reset by the agent's end or served until it has drained.
     let translation: NFChain
 
+    private static let loopbackV4 = IPNetwork("127.0.0.0/8")!
+    private static let loopbackV6 = IPNetwork("::1/128")!
+
     init(_ settings: CaptureSettings) {
         self.settings = settings
         words = RuleWords(settings: settings)
@@ -24,7 +27,7 @@ struct GuardChains {
         blocked = table.set(KernelNames.blockedSet, key: .cgroup)
         strict = table.set(CaptureSets.strictPorts, key: .port)
         sets = CaptureSets(table, own: [blocked, strict])
-        // After destination NAT (-100), so that redirected packets can be told from others.
+        // After destination NAT (-100), so that redirected packets can be told from others; what was led to the inbound port has its socket by now.
         output = table.baseChain("output", .filter, hook: .output, priority: 0)
         input = table.baseChain("input", .filter, hook: .input, priority: 0)
         block = table.chain("block")
@@ -60,8 +63,10 @@ struct GuardChains {
 
     private func inputRules() -> [NFRule] {
         var rules = [input.rule("connections that exist are left alone", RuleWords.isNotNew, .return)]
-        rules += [settings.outboundPort, settings.inboundPort].map {
-            input.rule("the proxy's own ports", .tcp, .destinationPort($0), RuleWords.notRedirected, .goto(refuse))
+        rules.append(input.rule("the proxy's own ports", .tcp, .destinationPort(settings.outboundPort), RuleWords.notRedirected, .goto(refuse)))
+        // What is led there keeps its own address.
+        rules += [Self.loopbackV4, Self.loopbackV6].map {
+            input.rule("the proxy's own ports", .tcp, .destination($0), .destinationPort(settings.inboundPort), .goto(refuse))
         }
         if settings.captureDNS {
             if let open = settings.openDNSAddress, let network = IPNetwork(open, prefixLength: open.isV4 ? 32 : 128) {
@@ -79,10 +84,11 @@ struct GuardChains {
         ]
         if !settings.captureLoopback {
             rules += [
-                input.rule("loopback", .destination(IPNetwork("127.0.0.0/8")!), .return),
-                input.rule("loopback, IPv6", .destination(IPNetwork("::1/128")!), .return),
+                input.rule("loopback", .destination(Self.loopbackV4), .return),
+                input.rule("loopback, IPv6", .destination(Self.loopbackV6), .return),
             ]
         }
+        rules.append(input.rule("led to the agent", words.agentSocket, .return))
         rules.append(input.rule("plaintext to ports under STRICT", RuleWords.opening, .destinationPort(in: strict), .goto(refuse)))
         return rules
     }

@@ -7,16 +7,21 @@ import Platform
 /// The number of rules depends on the settings alone. What grows is set elements, so a change of state never touches a rule.
 package struct KernelProgram: Sendable {
     let settings: CaptureSettings
+    /// The kernel can be told how long it remembers captured connections.
+    let holdsConnections: Bool
 
-    package init(_ settings: CaptureSettings) { self.settings = settings }
+    package init(_ settings: CaptureSettings, holdsConnections: Bool = true) {
+        self.settings = settings
+        self.holdsConnections = holdsConnections
+    }
 
     // MARK: Whole tables
 
     /// `inet weft`: every redirect.
     package func redirects(_ state: KernelState) -> NFRuleset {
-        let chains = RedirectChains(settings)
+        let chains = RedirectChains(settings, holds: holdsConnections)
         return NFRuleset(
-            table: chains.table, sets: chains.sets.all, chains: chains.all, rules: chains.rules(),
+            table: chains.table, sets: chains.sets.all, timeouts: chains.timeouts, chains: chains.all, rules: chains.rules(),
             elements: chains.sets.exclusions(settings).merging(redirectElements(state)) { first, _ in first })
     }
 
@@ -36,21 +41,23 @@ package struct KernelProgram: Sendable {
         return transaction
     }
 
-    /// Both tables go, but for the empty chain that keeps connections alive which were redirected: see `GuardChains.translation`.
+    /// Both tables go, but for what keeps connections alive that pass through the agent: the empty chain by which redirected ones are translated (see
+    /// `GuardChains.translation`), and the way back of those that carry a client's address.
     package func retire() -> NFTransaction {
         let guarding = GuardChains(settings)
         var transaction = NFTransaction()
         transaction.destroy(NFTableID(name: KernelNames.table))
         // A rule that asks for connections, or the kernel stops following them.
         let follow = guarding.translation.rule("connections that exist go on", RuleWords.isNotNew, .return)
-        transaction.install(NFRuleset(table: guarding.table, chains: [guarding.translation], rules: [follow]))
+        let answers = AnswerChain(RuleWords(settings: settings), in: guarding.table)
+        transaction.install(NFRuleset(table: guarding.table, chains: [guarding.translation, answers.chain], rules: [follow] + answers.rules()))
         return transaction
     }
 
     /// Only what differs. Elements that somebody else added or took in the guard meanwhile (systemd's `NFTSet=`) are no error.
     package func update(from old: KernelState, to new: KernelState) -> NFTransaction {
         var transaction = NFTransaction()
-        let redirect = RedirectChains(settings)
+        let redirect = RedirectChains(settings, holds: holdsConnections)
         change(&transaction, redirect.sets.all, redirectElements(old), redirectElements(new))
         let guarding = GuardChains(settings)
         change(&transaction, guarding.sets.all, guardElements(old), guardElements(new))

@@ -5,7 +5,7 @@ import Platform
 package struct KernelState: Equatable, Sendable {
     /// Ids of all captured cgroups.
     package var cgroups: Set<UInt64> = []
-    /// Where local workloads serve; plaintext that reaches these from outside is led to the inbound port.
+    /// Where local workloads serve; plaintext that reaches these from outside is led to the inbound listener.
     package var endpoints: Set<SocketAddress> = []
     /// Ports of workloads under STRICT: plaintext that was not led to the agent is refused.
     package var strictPorts: Set<UInt16> = []

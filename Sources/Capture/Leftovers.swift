@@ -17,7 +17,7 @@ package enum Leftovers {
         do throws(NetfilterError) {
             let tables = try NFTables()
             try removeRedirects(tables)
-            try RouteKeeper.removeAll()
+            try RouteKeeper.remove()
             switch mode {
             case .purge:
                 var transaction = NFTransaction()

@@ -1,4 +1,5 @@
 import Netfilter
+import Platform
 
 /// Chains and rules of `inet weft`.
 struct RedirectChains {
@@ -9,13 +10,17 @@ struct RedirectChains {
     private let cgroups: NFSet
     private let endpointsV4: NFSet
     private let endpointsV6: NFSet
-    private let mark: NFChain
+    private let answers: AnswerChain
     private let output: NFChain
     private let dns: NFChain
     private let capture: NFChain
+    private let lead: NFChain
+    private let hold: NFChain
     private let prerouting: NFChain
+    let timeouts: [NFConntrackTimeouts]
 
-    init(_ settings: CaptureSettings) {
+    /// - Parameter holds: see `KernelProgram.holdsConnections`.
+    init(_ settings: CaptureSettings, holds: Bool) {
         self.settings = settings
         words = RuleWords(settings: settings)
         // The kernel removes an owned table when the agent's socket closes: a dead agent redirects nothing.
@@ -24,26 +29,28 @@ struct RedirectChains {
         endpointsV4 = table.set(CaptureSets.endpointsV4, key: .ipv4AndPort)
         endpointsV6 = table.set(CaptureSets.endpointsV6, key: .ipv6AndPort)
         sets = CaptureSets(table, own: [cgroups, endpointsV4, endpointsV6])
-        mark = table.baseChain("mark", .route, hook: .output, priority: -150)
+        answers = AnswerChain(words, in: table)
         output = table.baseChain("output", .nat, hook: .output, priority: -100)
         dns = table.chain("dns")
         capture = table.chain("capture")
-        prerouting = table.baseChain("prerouting", .nat, hook: .prerouting, priority: -100)
+        lead = table.chain("lead")
+        hold = table.chain("hold")
+        // After destination NAT (-100), so that an endpoint is known by the address that it has in the end, and before the host's own filter (0).
+        prerouting = table.baseChain("prerouting", .filter, hook: .prerouting, priority: -99)
+        timeouts = holds ? [Self.patient(table, "hold4", .ipv4, settings.holdTime), Self.patient(table, "hold6", .ipv6, settings.holdTime)] : []
     }
 
-    var all: [NFChain] { [dns, capture, mark, output, prerouting] }
+    /// These connections do not leave the host, so that nothing late needs the long TIME_WAIT: ports of the proxy's one address are free again soon.
+    private static func patient(_ table: NFTable, _ name: String, _ family: NFFamily, _ time: Duration) -> NFConntrackTimeouts {
+        let seconds = UInt32(clamping: time.components.seconds)
+        return NFConntrackTimeouts(
+            table: table.id, name: name, family: family, [.established: seconds, .finWait: seconds, .closeWait: seconds, .timeWait: 5])
+    }
 
-    func rules() -> [NFRule] { markRules() + outputRules() + dnsRules() + captureRules() + preroutingRules() }
+    var all: [NFChain] { (timeouts.isEmpty ? [] : [hold]) + [dns, lead, capture, answers.chain, output, prerouting] }
 
-    /// A flow with a client's source address: its answers would leave for the client, so they get the agent's mark and are routed again, to here.
-    private func markRules() -> [NFRule] {
-        let remember = NFClause.setConntrackMark(settings.spoofedMark, mask: settings.markMask)
-        let restore = NFClause.setMark(settings.spoofedMark, mask: settings.markMask)
-        return [
-            mark.rule("remember spoofed flows", words.spoofedMark, remember, .return),
-            mark.rule(
-                "lead their answers back", .conntrackMark(settings.spoofedMark, mask: settings.markMask), .conntrackDirection(.reply), restore),
-        ]
+    func rules() -> [NFRule] {
+        answers.rules(hold: timeouts.isEmpty ? nil : hold) + outputRules() + dnsRules() + captureRules() + leadRules() + holdRules() + preroutingRules()
     }
 
     private func outputRules() -> [NFRule] {
@@ -88,17 +95,28 @@ struct RedirectChains {
 
     private func captureRules() -> [NFRule] {
         RuleWords.levels.map { level in
-            capture.rule("level \(level)", .cgroup(level: level, in: cgroups), .tcp, .redirect(to: settings.outboundPort))
+            capture.rule("level \(level)", .cgroup(level: level, in: cgroups), .goto(lead))
         }
     }
 
+    private func leadRules() -> [NFRule] {
+        (timeouts.isEmpty ? [] : [lead.rule("remember quiet flows", .jump(hold))])
+            + [lead.rule("captured", .tcp, .redirect(to: settings.outboundPort))]
+    }
+
+    private func holdRules() -> [NFRule] { timeouts.map { hold.rule($0.name, .timeouts($0)) } }
+
+    /// For every packet and not only for openings, or connections that begin with a SYN cookie are lost. Those that exist are left alone all the same:
+    /// their own socket is found first.
     private func preroutingRules() -> [NFRule] {
-        [
+        func listener(_ address: IPAddress) -> NFClause { .tproxy(to: SocketAddress(address, port: settings.inboundPort)) }
+        return [
+            prerouting.rule("this host's own packets", .inputInterface("lo"), .return),
+            // With VRFs what comes back to this host does not come over lo.
             prerouting.rule("own packets", words.ownMark, .return),
             prerouting.rule("own spoofed packets", words.spoofedMark, .return),
-            prerouting.rule("connections that exist are left alone", RuleWords.notOpening, .return),
-            prerouting.rule("local endpoints", .tcp, .destinationAndPort(in: endpointsV4), .redirect(to: settings.inboundPort)),
-            prerouting.rule("local endpoints, IPv6", .tcp, .destinationAndPort(in: endpointsV6), .redirect(to: settings.inboundPort)),
+            prerouting.rule("local endpoints", .tcp, .destinationAndPort(in: endpointsV4), listener(.loopbackV4), .accept),
+            prerouting.rule("local endpoints, IPv6", .tcp, .destinationAndPort(in: endpointsV6), listener(.loopbackV6), .accept),
         ]
     }
 }

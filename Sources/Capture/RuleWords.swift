@@ -12,6 +12,8 @@ struct RuleWords {
 
     var ownMark: NFClause { .mark(settings.excludedMark, mask: settings.markMask) }
     var spoofedMark: NFClause { .mark(settings.spoofedMark, mask: settings.markMask) }
+    /// The packet is for a socket of the agent's, whatever its address says.
+    var agentSocket: NFClause { .socketMark(settings.excludedMark, mask: settings.markMask) }
 
     /// The first packet of a TCP connection, and no other: where conntrack starts only with these tables, it takes the next packet of a
     /// connection that already lives for a new one (`nf_conntrack_tcp_loose`), and such connections are left alone.

@@ -35,13 +35,15 @@ extension Worker {
     /// Plaintext from elsewhere that was going to an endpoint of this node.
     func startInbound(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ listener: Listener) {
         guard let snapshot else { return finish(slot, flow, .notReady) }
-        guard let tuple = redirected(slot, flow, listener) else { return }
-        guard let local = snapshot.local[tuple.destination] else { return finish(slot, flow, .notLocalEndpoint) }
+        guard let destination = Socket.localAddress(flow.pointee.client) else { return finish(slot, flow, .noOriginalDestination) }
+        flow.pointee.destination = destination
+        guard destination != listener.address else { return finish(slot, flow, .loop) }
+        guard let local = snapshot.local[destination] else { return finish(slot, flow, .notLocalEndpoint) }
         flow.pointee.service = local.service
         flow.pointee.destinationIdentity = local.identity
         flow.pointee.node = snapshot.node
         guard admit(slot, flow, to: local.tenant) else { return }
-        connectDirect(slot, flow, to: tuple.destination, as: tuple.source)
+        connectDirect(slot, flow, to: destination, as: flow.pointee.source)
     }
 
     /// Chooses the next endpoint and goes there. Called again when one failed, as long as nothing was sent.
@@ -112,15 +114,13 @@ extension Worker {
     ///
     /// A connection that was not redirected was made to the proxy's own port: if it were passed through to its destination it would come here again.
     private func redirected(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ listener: Listener) -> FlowTuple? {
-        // A listener on every address does not know which one this connection came to.
-        let local = listener.address.ip.isUnspecified ? Socket.localAddress(flow.pointee.client) : listener.address
-        guard let local, let entry = try? lookup.original(.tcp, peer: flow.pointee.source, local: local) else {
+        guard let entry = try? lookup.original(.tcp, peer: flow.pointee.source, local: listener.address) else {
             finish(slot, flow, .noOriginalDestination)
             return nil
         }
         flow.pointee.source = entry.original.source
         flow.pointee.destination = entry.original.destination
-        guard entry.isRedirected, entry.original.destination != local else {
+        guard entry.isRedirected, entry.original.destination != listener.address else {
             finish(slot, flow, .loop)
             return nil
         }

@@ -143,7 +143,8 @@ final class Worker: @unchecked Sendable {
             do {
                 // Accepted sockets inherit all of this: no call for any of it when a connection comes. The mark too: what the proxy answers must not be
                 // captured either.
-                let fd = try Socket.tcpListener(address, backlog: CInt(settings.backlog), reusePort: true, mark: settings.excludedMark)
+                let fd = try Socket.tcpListener(
+                    address, backlog: CInt(settings.backlog), reusePort: true, transparent: kind == TokenKind.inboundListener, mark: settings.excludedMark)
                 Socket.setNoDelay(fd.raw)
                 keepAlive(fd.raw)
                 // A tunnel carries many flows; what each of them may hold is bounded by its window.

@@ -41,7 +41,7 @@ extension AgentAPI {
             reasons.append("workload \(capture.workload.name) is not captured: \(capture.cgroups.first?.refusal.map { "\($0)" } ?? "")")
         }
         let conntrack = Self.conntrackUsage()
-        var warnings = Self.resolverWarnings()
+        var warnings = Self.resolverWarnings() + (mesh?.capture.warnings ?? [])
         if let conntrack, conntrack.maximum > 0, Double(conntrack.count) > Self.conntrackWarning * Double(conntrack.maximum) {
             warnings.append("the kernel's connection table is \(100 * conntrack.count / conntrack.maximum) % full: raise net.netfilter.nf_conntrack_max")
         }

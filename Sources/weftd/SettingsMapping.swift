@@ -59,12 +59,11 @@ extension AgentConfiguration {
         var result = ProxySettings()
         result.workers = workers > 0 ? workers : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         result.outbound = [SocketAddress(.loopbackV4, port: ports.outbound)]
-        // Redirected inbound connections arrive at the address of their interface.
-        result.inbound = [SocketAddress(.anyV4, port: ports.inbound)]
+        result.inbound = [SocketAddress(.loopbackV4, port: ports.inbound)]
         result.tunnel = [SocketAddress(tunnel.address, port: ports.tunnel)]
         if Self.hasIPv6 {
             result.outbound.append(SocketAddress(.loopbackV6, port: ports.outbound))
-            result.inbound.append(SocketAddress(.anyV6, port: ports.inbound))
+            result.inbound.append(SocketAddress(.loopbackV6, port: ports.inbound))
             if tunnel.address == .anyV4 { result.tunnel.append(SocketAddress(.anyV6, port: ports.tunnel)) }
         }
         if let range = Self.ephemeralPorts { result.ephemeralPorts = range }
@@ -115,6 +114,8 @@ extension AgentConfiguration {
         result.outboundOnAgentExit = capture.onExitOutbound == .block ? .block : .bypass
         result.inboundOnAgentExit = capture.onExitInbound == .block ? .block : .bypass
         result.captureDNS = capture.dns
+        // Both ends of a flow are asked for a sign of life well before.
+        result.holdTime = ProxySettings.silence * 2
         result.openDNSAddress = DNSServer.Listener.resolvedAddress
         return result
     }

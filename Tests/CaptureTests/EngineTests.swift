@@ -210,6 +210,26 @@ extension KernelTests {
             #expect(engine.counters.repairs == 0)
         }
 
+        @Test("a kernel that can't be told how long it remembers connections is made do with, and the agent says what that means")
+        @Control
+        func forgetful() async throws {
+            let lab = try await NetLab()
+            lab.cgroup.make("/a")
+            let engine = try CaptureEngine.forTest(lab, "a")
+            try engine.start()
+            defer { engine.stop() }
+            #expect(engine.warnings == [])
+            #expect(try await lab.near("nft list ruleset").contains("ct timeout set \"hold6\""))
+            engine.adapt(to: [FeatureProbe.Missing(feature: .conntrackTimeouts, errno: Errno(EOPNOTSUPP))])
+            #expect(engine.warnings.count == 1 && engine.warnings[0].contains("CONFIG_NF_CONNTRACK_TIMEOUT"))
+            engine.checkForDrift()
+            #expect(engine.counters.repairs == 1)
+            #expect(try await !lab.near("nft list ruleset").contains("ct timeout"))
+            let proxy = try FakeProxy(engine)
+            defer { proxy.close() }
+            #expect(try await lab.calls(in: "/a", "tcp,10.77.0.2,8080", "tcp,fd07::2,8080") == ["16001 10.77.0.2:8080 a", "16001 [fd07::2]:8080 a"])
+        }
+
         @Test("cgroups of every level down to the eighth are captured, deeper ones are refused by name")
         @Control
         func levels() async throws {

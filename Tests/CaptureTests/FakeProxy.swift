@@ -7,7 +7,8 @@ import Reactor
 
 @testable import Capture
 
-/// Stands where the agent's listeners are: tells every caller in one line where it wanted to go and who it is, then closes.
+/// Stands where the agent's listeners are: tells every caller in one line where it wanted to go and who it is, then closes. Inbound
+/// it has only the connection's own two addresses to go by.
 @Control
 final class FakeProxy {
     private let engine: CaptureEngine
@@ -19,12 +20,12 @@ final class FakeProxy {
         self.engine = engine
         lookup = try CallerLookup()
         for address in [IPAddress.anyV4, .anyV6] {
-            for port in [engine.settings.outboundPort, engine.settings.inboundPort] {
-                try listen(try Socket.tcpListener(SocketAddress(address, port: port)).release())
-            }
+            try listen(try Socket.tcpListener(SocketAddress(address, port: engine.settings.outboundPort)).release())
         }
         let hasV6 = (try? Socket.udp(SocketAddress(.loopbackV6, port: 0))) != nil
         for address in hasV6 ? [IPAddress.loopbackV4, .loopbackV6] : [.loopbackV4] {
+            let inbound = SocketAddress(address, port: engine.settings.inboundPort)
+            try listen(try Socket.tcpListener(inbound, transparent: true, mark: engine.settings.excludedMark).release(), isInbound: true)
             let local = SocketAddress(address, port: engine.settings.dnsPort)
             try listen(try Socket.tcpListener(local).release())
             let fd = try Socket.udp(local).release()
@@ -40,13 +41,13 @@ final class FakeProxy {
         descriptors = []
     }
 
-    private func listen(_ fd: CInt) throws {
+    private func listen(_ fd: CInt, isInbound: Bool = false) throws {
         descriptors.append(fd)
         watches.append(
             try ControlLoop.shared.watch(fd, .read) { [weak self] _ in
                 guard let self, case .accepted(let connection, let peer) = Socket.accept(fd) else { return }
                 guard let local = Socket.localAddress(connection.raw) else { return }
-                let line = Array(describe(.tcp, peer, local).utf8)
+                let line = Array((isInbound ? "inbound \(local) from \(peer.ip)" : describe(.tcp, peer, local)).utf8)
                 _ = line.withUnsafeBytes { Socket.write(connection.raw, $0) }
             })
     }

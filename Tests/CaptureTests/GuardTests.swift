@@ -25,7 +25,7 @@ extension KernelTests {
             }
         }
 
-        @Test("the proxy's own ports take redirected connections only, from here and from elsewhere")
+        @Test("the proxy's own ports take no direct connections, from here and from elsewhere; the inbound port is its own on loopback only")
         @Control
         func ownPorts() async throws {
             let lab = try await NetLab()
@@ -46,6 +46,11 @@ extension KernelTests {
             #expect(
                 try await lab.callsFromFar("tcp,10.77.0.1,16001", "tcp,10.77.0.1,16006", "tcp,fd07::1,16001", "tcp,fd07::1,16006")
                     == ["ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED", "ECONNREFUSED"])
+            try lab.start(
+                "/usr/bin/python3", "-IS", "-c",
+                "import socket; s = socket.socket(); s.bind((\"10.77.0.1\", 16006)); s.listen()\nwhile True: c = s.accept()[0]; c.sendall(b\"another\"); c.close()")
+            for _ in 0..<400 where try await !lab.near("ss -Hltn").contains("10.77.0.1:16006") { await ControlLoop.shared.sleep(.milliseconds(10)) }
+            #expect(try await lab.callsFromFar("tcp,10.77.0.1,16006") == ["another"])
             // Going to somebody else's port 16001 is a call like any other.
             #expect(try await lab.calls(in: "/a", "tcp,10.77.0.2,16001") == ["16001 10.77.0.2:16001 a"])
         }

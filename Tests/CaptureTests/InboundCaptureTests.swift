@@ -31,25 +31,105 @@ extension KernelTests {
             }
         }
 
-        @Test("plaintext from outside to a registered endpoint is led to the inbound port; other ports are not, and the caller is unknown here")
+        private static let both = [SocketAddress("10.77.0.1:9080")!, SocketAddress("[fd07::1]:9080")!]
+        private static let led = ["inbound 10.77.0.1:9080 from 10.77.0.2", "inbound [fd07::1]:9080 from fd07::2"]
+
+        @Test("plaintext from outside to a registered endpoint is led to the agent and keeps its addresses; other ports are not, nor are local callers")
         @Control
         func registered() async throws {
             let lab = try await NetLab()
             try await serve(lab)
             let engine = try CaptureEngine.forTest(lab)
-            engine.setInboundEndpoints([SocketAddress("10.77.0.1:9080")!, SocketAddress("[fd07::1]:9080")!])
+            engine.setInboundEndpoints(Self.both)
             try engine.start()
             defer { engine.stop() }
             let proxy = try FakeProxy(engine)
             defer { proxy.close() }
-            #expect(
-                try await lab.callsFromFar("tcp,10.77.0.1,9080", "tcp,fd07::1,9080")
-                    == ["16006 10.77.0.1:9080 unknown(no_socket)", "16006 [fd07::1]:9080 unknown(no_socket)"])
+            #expect(try await lab.callsFromFar("tcp,10.77.0.1,9080", "tcp,fd07::1,9080") == Self.led)
+            #expect(try await lab.calls("tcp,10.77.0.1,9080", "tcp,fd07::1,9080") == ["app 10.77.0.1", "app fd07::1"])
             engine.setInboundEndpoints([SocketAddress("10.77.0.1:9080")!])
-            #expect(
-                try await lab.callsFromFar("tcp,10.77.0.1,9080", "tcp,fd07::1,9080") == ["16006 10.77.0.1:9080 unknown(no_socket)", "app fd07::2"])
+            #expect(try await lab.callsFromFar("tcp,10.77.0.1,9080", "tcp,fd07::1,9080") == [Self.led[0], "app fd07::2"])
             engine.setInboundEndpoints([])
             #expect(try await lab.callsFromFar("tcp,10.77.0.1,9080", "tcp,fd07::1,9080") == ["app 10.77.0.2", "app fd07::2"])
+        }
+
+        @Test("it is led there when the host answers with SYN cookies, and when the host itself translated the address", arguments: [1, 2])
+        @Control
+        func hostSettings(cookies: Int) async throws {
+            let lab = try await NetLab()
+            try await serve(lab)
+            // 2: a cookie for every connection, so that its first packet leaves nothing behind.
+            try await lab.near("sysctl -qw net.ipv4.tcp_syncookies=\(cookies)")
+            try await lab.near(
+                "nft 'table inet host { chain forward { type nat hook prerouting priority dstnat; tcp dport 80 redirect to :9080; }; }'")
+            let engine = try CaptureEngine.forTest(lab)
+            engine.setInboundEndpoints(Self.both)
+            try engine.start()
+            defer { engine.stop() }
+            let proxy = try FakeProxy(engine)
+            defer { proxy.close() }
+            for port in [9080, 80] {
+                #expect(try await lab.callsFromFar("tcp,10.77.0.1,\(port)", "tcp,fd07::1,\(port)") == Self.led)
+            }
+        }
+
+        @Test("connections that are older than the rules go on, and those of the agent go on without the rules")
+        @Control
+        func existing() async throws {
+            let lab = try await NetLab()
+            let echo = """
+                import socket, threading
+                s = socket.socket(socket.AF_INET6); s.setsockopt(1, 2, 1); s.bind(("::", 9080)); s.listen()
+                def serve(c):
+                    while d := c.recv(100): c.sendall(b"app " + d)
+                while True: threading.Thread(target=serve, args=(s.accept()[0],)).start()
+                """
+            try lab.start("/usr/bin/python3", "-IS", "-c", echo)
+            let ready = "/tmp/weft-test-existing-\(getpid())"
+            defer { for step in 0...2 { unlink("\(ready)\(step)") } }
+            for _ in 0..<400 where try await lab.near("ss -Hltn | grep -c :9080 || true") != "1\n" { await ControlLoop.shared.sleep(.milliseconds(10)) }
+            // Each line is sent once the file of its number is there.
+            let client = """
+                import os, socket, time
+                cs = [socket.create_connection((h, 9080), 2) for h in ("10.77.0.1", "fd07::1")]
+                for step in range(3):
+                    print(*[c.sendall(b"%d" % step) or c.recv(100).decode() for c in cs], sep=",", flush=True)
+                    open("\(ready)%d" % step, "w").close()
+                    while step < 2 and not os.path.exists("\(ready)go%d" % step): time.sleep(0.005)
+                """
+            async let said = lab.far("/usr/bin/python3 -IS -c '\(client)'")
+            func reached(_ step: Int) async { for _ in 0..<400 where access("\(ready)\(step)", F_OK) != 0 { await ControlLoop.shared.sleep(.milliseconds(5)) } }
+            func go(_ step: Int) { close(creat("\(ready)go\(step)", 0o600)) }
+            defer { for step in 0...2 { unlink("\(ready)go\(step)") } }
+            let engine = try CaptureEngine.forTest(lab)
+            engine.setInboundEndpoints(Self.both, strictPorts: [9080])
+            await reached(0)
+            try engine.start()
+            let proxy = try FakeProxy(engine)
+            defer { proxy.close() }
+            #expect(try await lab.callsFromFar("tcp,10.77.0.1,9080") == [Self.led[0]])
+            go(0)
+            await reached(1)
+            engine.stop()
+            go(1)
+            #expect(try await said == "app 0,app 0\napp 1,app 1\napp 2,app 2\n")
+        }
+
+        @Test("a table that redirects, as an older version made it, is replaced")
+        @Control
+        func older() async throws {
+            let lab = try await NetLab()
+            try await serve(lab)
+            try await lab.near(
+                "nft 'table inet weft { chain prerouting { type nat hook prerouting priority -100; tcp dport 9080 redirect to :16006; }; }'")
+            let engine = try CaptureEngine.forTest(lab)
+            engine.setInboundEndpoints(Self.both)
+            try engine.start()
+            defer { engine.stop() }
+            let proxy = try FakeProxy(engine)
+            defer { proxy.close() }
+            #expect(try await lab.callsFromFar("tcp,10.77.0.1,9080", "tcp,fd07::1,9080") == Self.led)
+            #expect(try await !lab.near("nft list ruleset").contains("redirect to :16006"))
         }
 
         @Test("a port under STRICT takes no plaintext that was not led to the agent, and is closed after a crash where inbound blocks")
@@ -65,7 +145,7 @@ extension KernelTests {
                 let direct = { (text: String) in mode == .block ? "ECONNREFUSED" : text }
                 #expect(
                     try await lab.callsFromFar("tcp,10.77.0.1,9080", "tcp,fd07::1,9080")
-                        == ["16006 10.77.0.1:9080 unknown(no_socket)", direct("app fd07::2")])
+                        == [Self.led[0], direct("app fd07::2")])
                 // From this host: over loopback always, over its own address not.
                 #expect(
                     try await lab.calls("tcp,127.0.0.1,9080", "tcp,::1,9080", "tcp,10.77.0.1,9080") == [
