@@ -102,6 +102,33 @@ extension Lab {
                 let counts = try JSONDecoder().decode(Counts.self, from: Data((result.out.split(separator: "\n").last ?? "").utf8))
                 #expect(counts.answered == 2500 && counts.peak == 2500, "\(result.out)")
                 try Clock.until("all are in the access log") { try b.flows().count { $0.direction == "inbound" } == 2500 }
+
+                // More than there are ports above the range that kernels give away.
+                let many = try c.serve(nil, "storm.py", b.address, "9080", "6000", "100", "1").wait(seconds: 60)
+                #expect(try JSONDecoder().decode(Counts.self, from: Data((many.out.split(separator: "\n").last ?? "").utf8)).answered == 6000)
+                #expect(!b.agentLog.contains("client_ports"), "\(b.agentLog.suffix(2000))")
+            }
+        }
+
+        @Test("comes from the node's own address when the client's has no port left, which is logged, and from the client's once there is one")
+        func noPort() throws {
+            try LabNetwork.with { network in
+                let (b, c) = try stranger(network)
+                // Nothing below, one port above.
+                try b.shell("sysctl -qw net.ipv4.ip_local_port_range='1024 65534'")
+                try captures(b)
+                func hello() throws -> Program {
+                    let script = "import socket, time; c = socket.create_connection((\"\(b.address)\", 9080), 5); c.sendall(b\"hello\\n\"); print(c.recv(100).decode(), flush=True); time.sleep(60)"
+                    return try c.start(nil, network.python, "-IBSc", script)
+                }
+                let first = try hello()
+                try first.says("echo \(c.address)")
+                let second = try hello()
+                try second.says("echo \(b.address)")
+                #expect(b.agentLog.contains("client_ports"))
+                for program in [first, second] { program.end() }
+                try Clock.until("both have ended") { try b.connections().allSatisfy { $0.end != nil } }
+                try hello().says("echo \(c.address)")
             }
         }
         struct Counts: Decodable {
