@@ -64,6 +64,7 @@ extension HTTP2Session {
             state.pointee.beginBlock()
             if frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
                 state.pointee.activeStreams += 1
+                state.pointee.flood.streamOpened()
                 state.pointee.unanswered[frame.pointee.hd.stream_id] = state.pointee.now
             }
             return 0
@@ -98,12 +99,17 @@ extension HTTP2Session {
     }
 
     private static func installSending(_ callbacks: OpaquePointer?) {
-        nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, user in
+        nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { session, frame, user in
             let state = owner(user)
             let frame = frame.unsafelyUnwrapped
             switch UInt32(frame.pointee.hd.type) {
             case NGHTTP2_DATA.rawValue:
                 state.pointee.flood.dataSent()
+            case NGHTTP2_HEADERS.rawValue where frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST:
+                state.pointee.flood.streamOpened()
+                let stream = frame.pointee.hd.stream_id
+                let bytes = state.pointee.takeWidening(stream)
+                if bytes > 0 { HTTP2Session.widen(session, stream, by: bytes) }
             case NGHTTP2_RST_STREAM.rawValue:
                 state.pointee.resetStream = frame.pointee.hd.stream_id
                 state.pointee.resetIsLocal = true

@@ -10,7 +10,7 @@ struct FloodGuard {
     private var emptyData: UInt64 = 0
     private var control: UInt64 = 0
     private var invalid: UInt64 = 0
-    /// Window updates that our own DATA frames called for.
+    /// Window updates that our own DATA frames and new streams called for.
     private var earned: UInt32 = 0
 
     init(_ limits: HTTP2Limits) { self.limits = limits }
@@ -31,6 +31,9 @@ struct FloodGuard {
 
     /// A DATA frame went out: it may be answered by two WINDOW_UPDATE frames, for its stream and the connection.
     mutating func dataSent() { earned = min(earned + 2, Self.mostEarned) }
+
+    /// A stream was opened, by either end: the other one may widen its window.
+    mutating func streamOpened() { earned = min(earned + 1, Self.mostEarned) }
 
     private mutating func spend() -> Bool {
         guard earned > 0 else { return false }

@@ -25,7 +25,8 @@ extension HTTP2Session {
     /// - Parameters:
     ///   - authority: `host:port` of the endpoint.
     ///   - token: the owner's own name for the stream, not zero; it comes with every event and pull.
-    public func connect(authority: String, headers: borrowing HTTP2HeaderList, token: UInt64) -> Opened {
+    ///   - wider: bytes that the peer may send beyond `HTTP2Settings.streamWindow`; it is told right behind the request.
+    public func connect(authority: String, headers: borrowing HTTP2HeaderList, token: UInt64, wider: Int = 0) -> Opened {
         precondition(token != 0, "zero means that a stream has no token")
         switch openableStreams {
         case 0 where nghttp2_session_check_request_allowed(session) == 0 || state.pointee.failure != nil: return .refused
@@ -43,6 +44,7 @@ extension HTTP2Session {
         }
         guard stream > 0 else { return .refused }
         state.pointee.activeStreams += 1
+        if wider > 0 { state.pointee.widenLater(stream, by: wider) }
         return .stream(stream)
     }
 
@@ -80,6 +82,17 @@ extension HTTP2Session {
     /// `count` received bytes of a stream were written out: the peer may send as many again. Credit is sent in halves of the window.
     public func consume(_ stream: Int32, _ count: Int) {
         _ = nghttp2_session_consume_stream(session, stream, count)
+    }
+
+    /// The peer may send so many bytes more on a stream that is open, from now on and for good.
+    public func widen(_ stream: Int32, by bytes: Int) { Self.widen(session, stream, by: bytes) }
+
+    static func widen(_ session: OpaquePointer?, _ stream: Int32, by bytes: Int) {
+        // Relative to what nghttp2 has: until the peer has acknowledged our SETTINGS that is not yet what they say (RFC 9113 section 6.9.3), and it changes
+        // by the difference then.
+        let window = nghttp2_session_get_stream_effective_local_window_size(session, stream)
+        guard window >= 0 else { return }
+        nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, window + Int32(bytes))
     }
 
     /// Zero when the stream has none or is gone.

@@ -3,10 +3,10 @@ public enum HTTP2Role: Sendable { case client, server }
 
 /// What this end advertises (RFC 9113 section 6.5.2) and what it bears from the peer.
 ///
-/// Memory that one peer can make this end hold: `maxConcurrentStreams` × `streamWindow` bytes of unread data,
+/// Memory that one peer can make this end hold: `maxConcurrentStreams` × `streamWindow` bytes of unread data, and what `widen` adds,
 /// since credit for a stream returns only when its bytes were written out; `headerListBytes` per header block.
 public struct HTTP2Settings: Sendable {
-    /// Bytes that the peer may send on one stream before this end says `consume`.
+    /// Bytes that the peer may send on one stream before this end says `consume` or `widen`.
     public var streamWindow: UInt32 = 256 << 10
     /// Bytes in flight on the whole connection. It returns on receipt, so that one slow stream never stalls the others.
     public var connectionWindow: UInt32 = 4 << 20
@@ -44,7 +44,7 @@ public struct HTTP2Limits: Sendable {
     public var ping = Rate(burst: 100, perSecond: 10)
     /// DATA frames without a byte, padding aside, and without END_STREAM.
     public var emptyData = Rate(burst: 100, perSecond: 10)
-    /// WINDOW_UPDATE, PRIORITY, GOAWAY and unknown frames and informational responses beyond two for every DATA frame that we sent.
+    /// WINDOW_UPDATE, PRIORITY, GOAWAY and unknown frames and informational responses beyond two for every DATA frame that we sent and one for every stream.
     public var control = Rate(burst: 5000, perSecond: 1000)
     /// Frames and header blocks that broke the protocol for one stream only, which makes this end reset it (CVE-2025-8671).
     public var invalid = Rate(burst: 100, perSecond: 10)
@@ -54,8 +54,8 @@ public struct HTTP2Limits: Sendable {
     public var continuations = 8
     /// Answers to SETTINGS and PING that wait because the peer does not read.
     public var pendingAcks = 200
-    /// Frames without data that wait for the same reason, for each stream that the peer may have open. An orderly stream has at most three at a time:
-    /// its answer, a window update and its reset. The answers of streams that ended meanwhile would wait too, without an end.
+    /// Frames without data that wait for the same reason, for each stream that the peer may have open. An orderly stream has at most four at a time:
+    /// its answer, two window updates and its reset. The answers of streams that ended meanwhile would wait too, without an end.
     public var pendingFramesPerStream = 4
 
     public init() {}

@@ -30,6 +30,10 @@ struct SessionState {
     var unanswered: [Int32: MonotonicTime] = [:]
     let atOnce: Duration
 
+    /// Requests whose HEADERS wait to be sent, in their order, and by how much their windows are to be wider. nghttp2 has no stream for them yet.
+    private var widenings: [(stream: Int32, bytes: Int)] = []
+    private var widenedUpTo = 0
+
     /// The header block that arrives now: its place in the scratch, and its size as RFC 9113 section 10.5.1 counts it.
     var blockStart = 0
     var blockSize = 0
@@ -83,6 +87,24 @@ struct SessionState {
     mutating func countReset(_ stream: Int32) -> Int32 {
         guard let came = unanswered[stream], now - came < atOnce else { return 0 }
         return count(.unansweredReset)
+    }
+
+    // MARK: Windows of requests
+
+    mutating func widenLater(_ stream: Int32, by bytes: Int) { widenings.append((stream, bytes)) }
+
+    /// What the request of a stream that was sent now is owed. Those before it were not sent, or had theirs.
+    mutating func takeWidening(_ stream: Int32) -> Int {
+        while widenedUpTo < widenings.count, widenings[widenedUpTo].stream <= stream {
+            let (next, bytes) = widenings[widenedUpTo]
+            widenedUpTo += 1
+            if widenedUpTo == widenings.count {
+                widenings.removeAll(keepingCapacity: true)
+                widenedUpTo = 0
+            }
+            if next == stream { return bytes }
+        }
+        return 0
     }
 
     // MARK: Header blocks

@@ -26,6 +26,16 @@ import Testing
         #expect(!admits(&flood, .control, now))
     }
 
+    @Test func `each stream earns one window update`() {
+        var limits = HTTP2Limits()
+        limits.control = .init(burst: 1, perSecond: 1)
+        var flood = FloodGuard(limits)
+        let now = MonotonicTime(nanoseconds: 1)
+        for _ in 0..<100 { flood.streamOpened() }
+        for _ in 0..<101 { #expect(admits(&flood, .control, now)) }
+        #expect(!admits(&flood, .control, now))
+    }
+
     @Test func `kinds do not share a budget`() {
         var limits = HTTP2Limits()
         limits.ping = .init(burst: 1, perSecond: 1)

@@ -37,6 +37,62 @@ import Testing
         #expect(same(server.flows[1041]!.incoming, bytes))
     }
 
+    @Test func `a request comes with a wider window, before and after the settings were acknowledged`() {
+        var settings = HTTP2Settings()
+        settings.streamWindow = 16 << 10
+        let client = Peer(.client, settings), server = Peer(.server)
+        server.answer = Seeded(5).generate(300_000)
+        for (token, wider) in [(1, 112 << 10), (2, 0), (3, 1), (4, 48 << 10)] as [(UInt64, Int)] {
+            client.connect(token: token, wider: wider)
+            client.flows[token]!.consumes = false
+            // The first two share one flight with our SETTINGS.
+            if token > 1 { pump(client, server) }
+        }
+        #expect((1...4 as ClosedRange<UInt64>).map { client.flows[$0]!.incoming.count } == [128 << 10, 16 << 10, (16 << 10) + 1, 64 << 10])
+    }
+
+    @Test func `a request that was cancelled before it was sent leaves its wider window to no other`() {
+        var settings = HTTP2Settings()
+        settings.streamWindow = 16 << 10
+        let client = Peer(.client, settings), server = Peer(.server)
+        server.answer = Seeded(6).generate(300_000)
+        client.connect(token: 1, wider: 100_000)
+        client.connect(token: 2)
+        client.connect(token: 3, wider: 16 << 10)
+        client.session.reset(client.streams[1]!, code: HTTP2Code.cancel)
+        for token in [2, 3] as [UInt64] { client.flows[token]!.consumes = false }
+        pump(client, server)
+        #expect(server.requests.count == 2)
+        #expect(client.flows[2]!.incoming.count == 16 << 10 && client.flows[3]!.incoming.count == 32 << 10)
+    }
+
+    @Test func `a stream that is widened gets as much more, and half of the wider window is what credit comes in`() {
+        var settings = HTTP2Settings()
+        settings.streamWindow = 16 << 10
+        let client = Peer(.client), server = Peer(.server, settings)
+        server.onRequest = { server, stream in
+            let token = server.accept(stream)
+            server.flows[token]!.consumes = false
+            server.session.widen(stream, by: 16 << 10)
+        }
+        pump(client, server)
+        client.connect(token: 1, sending: Seeded(7).generate(1_000_000))
+        func received() -> Int {
+            pump(client, server)
+            return server.flows[1001]!.incoming.count
+        }
+        #expect(received() == 32 << 10)
+        server.session.widen(1, by: 32 << 10)
+        #expect(received() == 64 << 10)
+        server.session.consume(1, (32 << 10) - 1)
+        #expect(received() == 64 << 10)
+        server.session.consume(1, 1)
+        #expect(received() == 96 << 10)
+        // Gone: nothing happens.
+        server.session.widen(99, by: 1)
+        #expect(server.output().isEmpty && server.session.failure == nil)
+    }
+
     @Test func `a source that has nothing rests until it is resumed, and is not asked meanwhile`() {
         let client = Peer(.client), server = Peer(.server)
         client.connect(token: 1, ends: false)

@@ -54,12 +54,12 @@ final class Peer {
 
     @discardableResult
     func connect(
-        _ authority: String = "192.0.2.7:80", token: UInt64, sending bytes: [UInt8] = [], ends: Bool = true, headers: [(StaticString, String)] = []
+        _ authority: String = "192.0.2.7:80", token: UInt64, sending bytes: [UInt8] = [], ends: Bool = true, headers: [(StaticString, String)] = [], wider: Int = 0
     ) -> HTTP2Session.Opened {
         var list = HTTP2HeaderList()
         for (name, value) in headers { list.add(name, value) }
         flows[token] = Flow(outgoing: bytes, ends: ends)
-        let opened = session.connect(authority: authority, headers: list, token: token)
+        let opened = session.connect(authority: authority, headers: list, token: token, wider: wider)
         if case .stream(let stream) = opened { streams[token] = stream }
         return opened
     }
