@@ -78,6 +78,12 @@ struct Flow {
     /// From the caller to the endpoint, and back.
     var up = Half()
     var down = Half()
+    /// Of its stream: bytes that the application's socket took since `takenSince`, how many make the worker look at the window, and how many the socket still
+    /// had then. See Worker+Credit.swift.
+    var taken = 0
+    var takenSince = MonotonicTime(nanoseconds: 0)
+    var enough = Int.max
+    var queuedThen = 0
     /// Counted in its namespace's flows.
     var admitted = false
     /// What `Worker.charge` has charged, beyond windows, stashes and pipes.

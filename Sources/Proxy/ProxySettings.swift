@@ -1,5 +1,6 @@
 import Platform
 import TLS
+import Traffic
 
 /// What workers are told at start; a change needs a restart of the agent.
 package struct ProxySettings: Sendable {
@@ -63,9 +64,11 @@ package struct ProxySettings: Sendable {
         package var handshakes = 1024
         /// Tunnels of one worker for one pair of identities and one node.
         package var tunnelsPerPeer = 8
-        /// Bytes that a peer may send on one stream, and on all streams of a tunnel, before they were taken.
-        package var streamWindow = 256 << 10
-        package var tunnelWindow = 4 << 20
+        /// Bytes that a peer may send on a new stream before the application took some, at most: less where the flow's namespace has little left, more once the
+        /// flow needs it (`StreamWindow`).
+        package var streamWindow = StreamWindow.largestInitial
+        /// Bytes of a tunnel that may be on their way. This credit returns on receipt, so it bounds no memory.
+        package var tunnelWindow = 16 << 20
         /// Streams in one tunnel; more flows open another tunnel.
         package var streamsPerTunnel = 1000
         /// Endpoints that are tried for one flow.

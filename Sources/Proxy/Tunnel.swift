@@ -56,6 +56,10 @@ final class Tunnel {
     /// The last byte from the peer.
     var heard: MonotonicTime
     var pinged = false
+    /// A PING and its answer, and the last such PING: when it was sent, and whether the answer is still to come. See Worker+Credit.swift.
+    var roundTrip: Duration?
+    var probed = MonotonicTime(nanoseconds: 0)
+    var probing = false
     /// Since when it has no streams.
     var idleSince: MonotonicTime
 

@@ -9,8 +9,9 @@ extension Worker {
     func hold(_ half: inout Half, _ bytes: UnsafeRawPointer, _ count: Int) -> FlowEnd? {
         let needed = half.stashCount + count
         if needed > half.stashCapacity {
-            // Up to a stream's window by doubling; a stream never needs more.
-            let capacity = max(needed, min(max(2 * half.stashCapacity, Self.smallestStash), settings.limits.streamWindow))
+            // By doubling, up to a stream's window or one read of a socket: neither needs more.
+            let most = half.prepaid > 0 ? half.prepaid : Self.relayRead
+            let capacity = max(needed, min(max(2 * half.stashCapacity, Self.smallestStash), most))
             guard bufferedBytes + capacity - half.stashCapacity <= settings.limits.bufferedBytes else { return .memoryLimit }
             guard chargeStash(half, capacity) else { return .namespaceMemoryLimit }
             guard let larger = malloc(capacity) else {

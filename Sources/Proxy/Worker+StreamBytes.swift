@@ -24,7 +24,7 @@ extension Worker {
         }
         if written > 0 {
             if upwards { flow.pointee.up.total &+= UInt64(written) } else { flow.pointee.down.total &+= UInt64(written) }
-            tunnel.http!.consume(flow.pointee.stream, written)
+            took(flow, tunnel, written)
         }
         guard written < count else { return }
         let refused = upwards ? hold(&flow.pointee.up, bytes + written, count - written) : hold(&flow.pointee.down, bytes + written, count - written)
@@ -34,6 +34,7 @@ extension Worker {
     /// The peer sends no more on the stream.
     func streamEnded(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
         if flow.pointee.direction == .tunnel { flow.pointee.up.ended = true } else { flow.pointee.down.ended = true }
+        closeWindow(flow)
         if flow.pointee.phase == .relaying {
             setDeadline(slot, flow, settings.timeouts.halfClosed)
             drainToSocket(slot, flow)
@@ -85,6 +86,8 @@ extension Worker {
             flow.pointee.active = now
             if let tunnel = tunnel(of: flow) {
                 tunnel.http!.consume(flow.pointee.stream, written)
+                flow.pointee.taken = 0
+                flow.pointee.takenSince = now
                 schedule(flow.pointee.tunnel)
             }
         }

@@ -3,6 +3,7 @@ import HTTPWire
 import MeshModel
 import Platform
 import Reactor
+import Traffic
 
 /// Flows that are one socket here and one stream of a tunnel.
 extension Worker {
@@ -64,16 +65,25 @@ extension Worker {
         }
     }
 
-    /// Sends CONNECT. False when this tunnel takes no more streams.
+    /// Sends CONNECT. False when this tunnel takes no more streams; true also when the flow has ended, because its namespace has no memory for a window.
     private func request(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnelSlot: UInt32, _ tunnel: Tunnel) -> Bool {
+        guard let window = openWindow(flow) else {
+            refuseMemory(slot, flow)
+            return true
+        }
         fields.removeAll()
         fields.add("forwarded", "for=\"\(flow.pointee.source)\"")
         let token = Token(kind: TokenKind.client, slot: slot, generation: flows.generation(slot))
         let stream: Int32
-        switch tunnel.http!.connect(authority: flow.pointee.endpoint.description, headers: fields, token: token.raw) {
+        switch tunnel.http!.connect(
+            authority: flow.pointee.endpoint.description, headers: fields, token: token.raw, wider: window - StreamWindow.smallest)
+        {
         case .stream(let number): stream = number
-        case .full: return false
+        case .full:
+            closeWindow(flow)
+            return false
         case .refused:
+            closeWindow(flow)
             // GOAWAY, or its stream numbers are used up: it stays for the streams that it has.
             retire(tunnelSlot, tunnel)
             return false
@@ -119,16 +129,18 @@ extension Worker {
             return finish(slot, flow, .clientReset)
         }
         guard admit(slot, flow, to: local.tenant) else { return }
+        guard openWindow(flow) != nil else { return refuseMemory(slot, flow) }
         // A client's address is believed when it is the address of the very node that the tunnel comes from, and that node's record says so too.
         let believed = source.ip == tunnel.peer.ip && snapshot.nodeAddresses[source.ip] != nil
         connectDirect(slot, flow, to: address, as: believed ? source : nil)
     }
 
-    /// The application took the connection: tell the peer.
+    /// The application took the connection: tell the peer, and how much it may send.
     func answerStream(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
         guard let tunnel = tunnel(of: flow) else { return }
         fields.removeAll()
         tunnel.http!.respond(flow.pointee.stream, status: 200, headers: fields, endStream: false)
+        if flow.pointee.window > StreamWindow.smallest { tunnel.http!.widen(flow.pointee.stream, by: flow.pointee.window - StreamWindow.smallest) }
         schedule(flow.pointee.tunnel)
     }
 
@@ -181,14 +193,12 @@ extension Worker {
         case .closed:
             tunnel.idleSince = now
             guard let flow = flow(of: event, tunnelSlot) else { return }
-            flow.pointee.stream = -1
-            flow.pointee.tunnel = Flow.none
+            streamGone(flow)
             if flow.pointee.phase == .opening { retry(token.slot, flow, .tunnelRefused) } else { streamDone(token.slot, flow) }
         case .reset:
             tunnel.idleSince = now
             guard let flow = flow(of: event, tunnelSlot) else { return }
-            flow.pointee.stream = -1
-            flow.pointee.tunnel = Flow.none
+            streamGone(flow)
             streamReset(token.slot, flow, tunnel, event)
         case .goaway:
             // The peer takes no new streams; nothing is to be said about it.
@@ -199,7 +209,8 @@ extension Worker {
             brokeProtocol(tunnel, .protocolError(event.code))
             schedule(tunnelSlot)
         case .settings: schedule(tunnelSlot)
-        case .trailers, .settingsAck, .pingAck: return
+        case .pingAck: pingAnswered(tunnel, event.token)
+        case .trailers, .settingsAck: return
         }
     }
 
@@ -246,8 +257,14 @@ extension Worker {
         } else {
             unlink(slot, tunnel)
         }
+        streamGone(flow)
+    }
+
+    /// The flow has no stream any more, nor a window.
+    func streamGone(_ flow: UnsafeMutablePointer<Flow>) {
         flow.pointee.tunnel = Flow.none
         flow.pointee.stream = -1
+        closeWindow(flow)
     }
 
     private func unlink(_ slot: UInt32, _ tunnel: Tunnel) {

@@ -88,11 +88,9 @@ extension Worker {
     func closeWindow(_ flow: UnsafeMutablePointer<Flow>) { _ = setWindow(flow, 0) }
 
     private func setWindow(_ flow: UnsafeMutablePointer<Flow>, _ window: Int, spare: Bool = false) -> Bool {
-        if flow.pointee.direction == .tunnel {
-            prepay(&flow.pointee.up, window, spare)
-        } else {
-            prepay(&flow.pointee.down, window, spare)
-        }
+        guard flow.pointee.direction == .tunnel ? prepay(&flow.pointee.up, window, spare) : prepay(&flow.pointee.down, window, spare) else { return false }
+        flow.pointee.enough = window > 0 ? StreamWindow.most(of: window) : .max
+        return true
     }
 
     private func prepay(_ half: inout Half, _ window: Int, _ spare: Bool) -> Bool {

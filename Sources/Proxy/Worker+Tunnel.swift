@@ -4,6 +4,7 @@ import MeshModel
 import Platform
 import Reactor
 import TLS
+import Traffic
 
 /// A tunnel until it is open: connect or accept, handshake, and who the peer proved to be.
 extension Worker {
@@ -184,7 +185,8 @@ extension Worker {
             return closeTunnel(slot, tunnel, .tunnelIdentityMismatch)
         }
         var parameters = HTTP2Settings()
-        parameters.streamWindow = UInt32(settings.limits.streamWindow)
+        // For the requests that come before their flow is known; the flow's own window follows with the request, or with the answer to it.
+        parameters.streamWindow = UInt32(StreamWindow.smallest)
         parameters.connectionWindow = UInt32(settings.limits.tunnelWindow)
         parameters.maxConcurrentStreams = UInt32(settings.limits.streamsPerTunnel)
         // Weft's own bound, before the peer's is known: a burst at the start shares one tunnel.

@@ -65,8 +65,7 @@ extension Worker {
         for flowSlot in flows.liveSlots {
             let flow = flows[flowSlot]
             guard flow.pointee.phase != .free, flow.pointee.tunnel == slot, flow.pointee.stream >= 0 else { continue }
-            flow.pointee.tunnel = Flow.none
-            flow.pointee.stream = -1
+            streamGone(flow)
             if flow.pointee.phase != .opening {
                 finish(flowSlot, flow, reason, errno: errno)
             } else if again {

@@ -95,6 +95,12 @@ public enum Socket {
         return value == 0 ? nil : Errno(value)
     }
 
+    /// Bytes that were written and the other end's kernel has not acknowledged (`SIOCOUTQ`, tcp(7)): on loopback, those that its receive buffer has no room for.
+    public static func unacknowledged(_ fd: CInt) -> Int {
+        var count: CInt = 0
+        return clinux_ioctl(fd, UInt(TIOCOUTQ), &count) == 0 ? Int(count) : 0
+    }
+
     public static func localAddress(_ fd: CInt) -> SocketAddress? { SocketAddress.filled { getsockname(fd, $0, $1) } }
     public static func peerAddress(_ fd: CInt) -> SocketAddress? { SocketAddress.filled { getpeername(fd, $0, $1) } }
 

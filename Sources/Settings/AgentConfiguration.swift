@@ -162,9 +162,11 @@ package struct LimitsSection: Hashable, Sendable {
     package var tunnelsPerPeer = 8
     /// Streams in one tunnel; the next opens another.
     package var streamsPerTunnel = 256
-    /// Receive window of one stream and of one tunnel, in bytes: what a slow reader can make the node hold.
+    /// Most bytes that a peer may send on a new stream before they were taken. A window is charged to its namespace's memory, grows to 4 MiB while its flow moves
+    /// as much in a round trip, and starts with less, down to 16 KiB, where little memory is left.
     package var streamWindow = 256 << 10
-    package var tunnelWindow = 4 << 20
+    /// Bytes of one tunnel that may be on their way.
+    package var tunnelWindow = 16 << 20
     /// DNS queries that wait for a resolver.
     package var dnsQueries = 1_024
     package var dnsConnections = 128
@@ -177,7 +179,7 @@ package struct NamespaceLimitsSection: Hashable, Sendable {
     /// 0: no limit. What is usual differs by orders of magnitude, and a guess would refuse flows in the very hour that counts. A flood costs processor time, which
     /// workers share out fairly, and can't hold more flows or memory than the other two limits allow.
     package var newFlowsPerSecond = 0
-    /// Bytes that wait for its slow readers, and the pipes of its bulk transfers.
+    /// Bytes that the node holds for it or has promised to take: what waits for slow readers, what peers were told that they may send, pipes of bulk transfers.
     package var memory = 256 << 20
 }
 

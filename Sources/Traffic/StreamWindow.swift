@@ -21,9 +21,12 @@ public enum StreamWindow {
         return window
     }
 
+    /// What a stream's reader takes in a round trip, at least, when it is the window that keeps the stream back.
+    public static func most(of window: Int) -> Int { window - window / 3 }
+
     /// The window from now on, after one round trip in which the stream's reader took `consumed` bytes. Doubled while most of it is used: then it is the window,
     /// and not the sender or the reader, that keeps the stream back.
     public static func next(_ window: Int, consumed: Int) -> Int {
-        consumed >= window - window / 3 ? max(window, min(2 * window, largest)) : window
+        consumed >= most(of: window) ? max(window, min(2 * window, largest)) : window
     }
 }

@@ -31,9 +31,11 @@ final class Mesh {
     ///   - direct: relay in plaintext to the first endpoint instead.
     ///   - nearby: one more instance, on the near node.
     ///   - neighbour: with a second listener.
+    ///   - through: what stands before the far node's tunnel port; gets its address, and returns its own.
     ///   - start: give both nodes their snapshots and wait until they accept.
     init(_ endpoints: [SocketAddress], expected: String = "server", direct: Bool = false, local: [SocketAddress]? = nil, near nearby: SocketAddress? = nil,
-        neighbour: Bool = false, start: Bool = true, adjust: (inout ProxySettings) -> Void = { _ in }, adjustFar: (inout ProxySettings) -> Void = { _ in }
+        neighbour: Bool = false, start: Bool = true, adjust: (inout ProxySettings) -> Void = { _ in }, adjustFar: (inout ProxySettings) -> Void = { _ in },
+        through: (SocketAddress) throws -> SocketAddress = { $0 }
     ) async throws {
         let entryPort = try ReservedPort()
         let tunnelPort = try ReservedPort()
@@ -60,7 +62,8 @@ final class Mesh {
         far = try ProxyPool(settings: farSettings)
         let (client, server) = (names.id(Certificates.identity("client")), names.id(Certificates.identity("server")))
         let wanted = names.id(Certificates.identity(expected))
-        var targets = endpoints.map { [tunnel] in Snapshot.Target(address: $0, tunnel: tunnel, identity: wanted, node: names.id("far"), eligible: true) }
+        let way = try through(tunnel)
+        var targets = endpoints.map { Snapshot.Target(address: $0, tunnel: way, identity: wanted, node: names.id("far"), eligible: true) }
         if let nearby { targets.append(Snapshot.Target(address: nearby, tunnel: nil, identity: wanted, node: names.id("near"), eligible: true)) }
         let reachable = local ?? endpoints
         let nearSnapshot = try snapshot(
@@ -114,9 +117,9 @@ final class Mesh {
         return ended
     }
 
-    /// Waits for something, five seconds at most.
-    func until(_ condition: () async -> Bool) async {
-        for _ in 0..<500 {
+    /// Waits for something, so many seconds at most.
+    func until(seconds: Int = 5, _ condition: () async -> Bool) async {
+        for _ in 0..<100 * seconds {
             if await condition() { return }
             await ControlLoop.shared.sleep(.milliseconds(10))
         }
