@@ -25,6 +25,12 @@ extension Worker {
         if flow.pointee.taken >= flow.pointee.enough { look(flow, tunnel) }
     }
 
+    /// What is taken now had to wait. The next look is a first one: what it compares with is too old.
+    func forgetTaken(_ flow: UnsafeMutablePointer<Flow>) {
+        flow.pointee.taken = 0
+        flow.pointee.takenSince = MonotonicTime(nanoseconds: 0)
+    }
+
     @inline(never)
     private func look(_ flow: UnsafeMutablePointer<Flow>, _ tunnel: Tunnel) {
         probe(tunnel)

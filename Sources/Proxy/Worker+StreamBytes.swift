@@ -86,8 +86,7 @@ extension Worker {
             flow.pointee.active = now
             if let tunnel = tunnel(of: flow) {
                 tunnel.http!.consume(flow.pointee.stream, written)
-                flow.pointee.taken = 0
-                flow.pointee.takenSince = now
+                forgetTaken(flow)
                 schedule(flow.pointee.tunnel)
             }
         }

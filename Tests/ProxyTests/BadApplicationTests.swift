@@ -2,6 +2,7 @@ import Glibc
 import Platform
 import Reactor
 import Testing
+import Traffic
 
 @testable import Proxy
 
@@ -181,6 +182,8 @@ struct BadApplicationTests {
         }
         let mesh = try await Mesh([application]) { $0.limits.bufferedBytes = bound }
         let (entry, near) = (mesh.entry, mesh.near)
+        // So much that each flow gets a window of 256 KiB.
+        near.tenants.setLimits(NamespaceLimits(memory: 1 << 30))
         let healthy = try await Healthy(entry)
         let deaf = try await blockingWork {
             try (0..<30).map { _ in

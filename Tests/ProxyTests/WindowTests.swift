@@ -1,5 +1,4 @@
 import Glibc
-import HTTPWire
 import Platform
 import Reactor
 import Testing
@@ -168,27 +167,6 @@ struct WindowTests {
         for fd in open { close(fd) }
         await mesh.allGone()
         close(try #require(try await blockingWork { try call(entry) }))
-        await mesh.stop()
-    }
-
-    @Control
-    @Test("a peer that has not seen our SETTINGS may send HTTP/2's own initial window behind its request (RFC 9113 section 6.9.2)")
-    func atOnce() async throws {
-        let application = try Peers.server { fd in
-            guard Self.take(65_535, fd) else { return }
-            Peers.sendAll(fd, [1])
-            _ = Peers.receiveAll(fd)
-        }
-        let mesh = try await Mesh([application])
-        let tunnel = mesh.tunnel
-        let data = [16_384, 16_384, 16_384, 16_383].flatMap { Frames.frame(0, stream: 1, [UInt8](repeating: 7, count: $0)) }
-        let received = try await blockingWork {
-            let client = try RawTunnel(tunnel, as: "client")
-            client.begin()
-            client.send(Frames.headers(1, [(":method", "CONNECT"), (":authority", application.description)]) + data)
-            return client.data(1)
-        }
-        #expect(received == 1)
         await mesh.stop()
     }
 }
