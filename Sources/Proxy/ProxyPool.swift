@@ -41,7 +41,9 @@ package final class ProxyPool {
             throw MeshError(.kernel, code: "eventfd", "the proxy cannot start: \(error)")
         }
         var workers: [Worker] = []
-        for index in 0..<max(1, settings.workers) { workers.append(try Worker(index: index, settings: settings, reports: reports, tenants: tenants)) }
+        let board = LoadBoard(workers: max(1, settings.workers))
+        for index in 0..<max(1, settings.workers) { workers.append(try Worker(index: index, settings: settings, reports: reports, tenants: tenants, board: board)) }
+        for worker in workers { worker.mailboxes = workers.map(\.mailbox) }
         self.workers = workers
         do {
             watch = try ControlLoop.shared.watch(reports.fd, .read) { [weak self] _ in self?.takeReports() }

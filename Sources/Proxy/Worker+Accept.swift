@@ -12,6 +12,7 @@ extension Worker {
     /// From now on queued connections are taken: with the first snapshot, or without one when they have waited long enough to be refused.
     func startListening() {
         isListening = true
+        board[index].pointee.set(accepts: stopAt == nil)
         for (index, listener) in listeners.enumerated() {
             // Level-triggered: what one turn leaves in the queue comes again.
             _ = try? epoll.add(listener.fd.fd.raw, events: EpollBits.read, data: Token(kind: listener.kind, slot: UInt32(index), generation: 0).raw)
@@ -33,7 +34,7 @@ extension Worker {
                     isFull = true
                     continue
                 }
-                accepted(fd, peer, listener)
+                place(fd, peer, index, listener)
             case .wouldBlock: break loop
             case .failed: break loop
             case .gone: continue
@@ -43,7 +44,9 @@ extension Worker {
         if isFull { pauseAccepting() }
     }
 
-    private func accepted(_ fd: consuming OwnedFD, _ peer: SocketAddress, _ listener: Listener) {
+    /// A connection is this worker's from now on.
+    func accepted(_ fd: consuming OwnedFD, _ peer: SocketAddress, _ listener: Listener) {
+        defer { publishLoad() }
         if listener.kind == TokenKind.tunnelListener { return acceptTunnel(fd, peer) }
         guard let (slot, generation) = flows.allocate() else {
             statistics.ends[Int(FlowEnd.flowLimit.rawValue)] &+= 1

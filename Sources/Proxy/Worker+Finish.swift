@@ -32,6 +32,7 @@ extension Worker {
         countBytes(flow, closed: 1)
         note(end, record(flow, end, errno != 0 ? errno : flow.pointee.errno))
         flows.release(slot)
+        finished &+= 1
     }
 
     /// Counts an end, and keeps its record for the report of this turn.
@@ -147,6 +148,7 @@ extension Worker {
         statistics.flows = tally.counters
         statistics.liveFlows = flows.count
         statistics.liveTunnels = tunnels.count
+        statistics.acceptedTunnels = acceptedTunnels
         statistics.bufferedBytes = bufferedBytes
         return statistics
     }

@@ -59,6 +59,7 @@ extension Worker {
         }
         tunnels[slot].pointee.tunnel = tunnel
         handshakes += 1
+        acceptedTunnels += 1
         guard watch(raw, Token(kind: TokenKind.tunnel, slot: slot, generation: generation)) else { return closeTunnel(slot, tunnel, .descriptorLimit) }
         wake(slot, tunnel, at: tunnel.deadline)
     }
@@ -215,6 +216,7 @@ extension Worker {
     private func handOver(_ slot: UInt32, _ tunnel: Tunnel, _ alpn: String) {
         epoll.remove(tunnel.fd)
         tunnel.phase = .closed
+        acceptedTunnels -= 1
         if var connection = tunnel.tls.take(), connection.leaveBuffers() {
             let handoff = Handoff(connection, alpn: alpn, peer: tunnel.peer)
             if !reports.post(.handoff(handoff)) { statistics.reportsDropped &+= 1 }

@@ -40,6 +40,7 @@ extension Worker {
         guard tunnel.phase != .closed else { return }
         let wasOpen = tunnel.phase == .open
         handshakeOver(tunnel)
+        if tunnel.role == .server { acceptedTunnels -= 1 }
         tunnel.phase = .closed
         leavePool(slot, tunnel)
         var waiting = tunnel.waitingHead

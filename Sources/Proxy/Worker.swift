@@ -12,9 +12,9 @@ import Traffic
 /// One thread of the data path.
 ///
 /// Overview: accepts captured connections and tunnels, finds out who calls whom, connects, and moves bytes until both sides are done. A connection lives and
-/// dies on one worker; nothing here is shared but the two mailboxes and the counters of namespaces.
+/// dies on one worker, which need not be the one that accepted it; nothing here is shared but the mailboxes, the load board and the counters of namespaces.
 /// Function: an edge-triggered epoll loop. Every event names a slot of a slab; the flow or tunnel in it is taken by pointer once and passed down.
-/// Implementation: extensions by topic. `@unchecked Sendable` because all state but `mailbox`, `reports`, `tenants` and `beat` is touched only by the worker's own thread,
+/// Implementation: extensions by topic. `@unchecked Sendable` because all state but `mailbox`, `reports`, `tenants`, `board` and `beat` is touched only by the worker's own thread,
 /// from `run` on; it is created by the thread that starts it.
 final class Worker: @unchecked Sendable {
     static let scratchSize = 128 * 1024
@@ -29,6 +29,9 @@ final class Worker: @unchecked Sendable {
     let mailbox: Mailbox<WorkerMessage>
     let reports: Mailbox<WorkerReport>
     let tenants: Tenants
+    /// What each worker has to do, and where to send it connections, by index. The second is set before `run`.
+    let board: LoadBoard
+    var mailboxes: [Mailbox<WorkerMessage>] = []
     /// The last `beat` that the loop has answered.
     let beat = Atomic<UInt64>(0)
     /// What must not be lost when the mailbox is full: only the last of each counts.
@@ -42,6 +45,8 @@ final class Worker: @unchecked Sendable {
     var listeners: [Listener] = []
     var flows: Slab<Flow>
     var tunnels: Slab<TunnelSlot>
+    /// Those that others opened, handshakes included.
+    var acceptedTunnels = 0
     var wheel: TimerWheel
     var pipes: PipePool
     let scratch: UnsafeMutableRawPointer
@@ -75,6 +80,14 @@ final class Worker: @unchecked Sendable {
     /// Records of flows that ended in this turn.
     var ended: [FlowRecord] = []
     var statistics = WorkerStatistics()
+    /// When the worker last looked at itself, and the thread's processor time then, in nanoseconds; and the percent of a core that it had used.
+    var lookedAt: UInt64 = 0
+    var usedBefore: UInt64 = 0
+    var busy = 0
+    /// Flows that have ended: since the start, until that look, and in the tenth of a second before it.
+    var finished: UInt64 = 0
+    var finishedBefore: UInt64 = 0
+    var finishedLately = 0
     var tally = FlowTally()
     /// How often each problem was told since the second began.
     var problems: [String: Int] = [:]
@@ -102,11 +115,14 @@ final class Worker: @unchecked Sendable {
         init(_ fd: consuming OwnedFD) { self.fd = fd }
     }
 
-    init(index: Int, settings: ProxySettings, reports: Mailbox<WorkerReport>, tenants: Tenants = Tenants()) throws(MeshError) {
+    init(
+        index: Int, settings: ProxySettings, reports: Mailbox<WorkerReport>, tenants: Tenants = Tenants(), board: LoadBoard = LoadBoard(workers: 1)
+    ) throws(MeshError) {
         self.index = index
         self.settings = settings
         self.reports = reports
         self.tenants = tenants
+        self.board = board
         now = .now()
         flows = Slab(bound: settings.limits.flows, blank: Flow())
         tunnels = Slab(bound: settings.limits.tunnels, blank: TunnelSlot())
@@ -182,8 +198,12 @@ final class Worker: @unchecked Sendable {
             advanceTimers()
             if !ended.isEmpty { report() }
             flows.shrinkIfEmpty()
+            look()
             if let stopAt, now >= stopAt || isDrained() { break }
         }
+        // Others may have sent connections until this moment.
+        mailbox.close()
+        readMailbox()
         closeEverything(.agentStopping)
         reports.post(.stopped(worker: index))
     }
@@ -260,7 +280,6 @@ final class Worker: @unchecked Sendable {
             return taken
         }
         if let next = orders.snapshot { adopt(next) }
-        if let deadline = orders.stopAt { drain(until: deadline) }
         for message in messages {
             switch message {
             case .orders: break
@@ -269,8 +288,11 @@ final class Worker: @unchecked Sendable {
             case .release: if snapshot == nil { startListening() }
             case .beat(let number): beat.store(number, ordering: .releasing)
             case .forget(let address): forgetNode(address)
+            case .serve(let connection): serve(connection)
             }
         }
+        // After what was accepted before.
+        if let deadline = orders.stopAt { drain(until: deadline) }
     }
 
     /// Takes a new snapshot over; flows that exist keep what they took from the old one.
@@ -294,6 +316,7 @@ final class Worker: @unchecked Sendable {
     private func drain(until deadline: MonotonicTime) {
         guard stopAt == nil else { return }
         stopAt = deadline
+        board[index].pointee.set(accepts: false)
         if isListening { for listener in listeners { epoll.remove(listener.fd.fd.raw) } }
         listeners.removeAll()
         for slot in tunnels.liveSlots {

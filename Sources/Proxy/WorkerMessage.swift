@@ -2,7 +2,7 @@ import Platform
 import Synchronization
 import TLS
 
-/// From the control loop to a worker.
+/// To a worker: from the control loop, and connections from other workers.
 enum WorkerMessage: Sendable {
     /// There is a new snapshot, or the order to stop: see `Worker.offer`.
     case orders
@@ -16,6 +16,8 @@ enum WorkerMessage: Sendable {
     case beat(UInt64)
     /// Close tunnels to this address: membership says that its node is gone.
     case forget(SocketAddress)
+    /// Serve this connection: another worker has accepted it, and has more to do.
+    case serve(AcceptedConnection)
 }
 
 /// A one-shot answer across threads.
@@ -72,11 +74,15 @@ package struct WorkerStatistics: Sendable {
     package var ends: [UInt64] = Array(repeating: 0, count: FlowEnd.allCases.count)
     package var liveFlows = 0
     package var liveTunnels = 0
+    /// Of these, those that other nodes opened.
+    package var acceptedTunnels = 0
     package var tunnelsOpened: UInt64 = 0
     package var handshakeFailures: [String: UInt64] = [:]
     package var floods: [String: UInt64] = [:]
     package var bufferedBytes = 0
     package var acceptsPaused: UInt64 = 0
+    /// Accepted connections that were given to another worker.
+    package var handovers: UInt64 = 0
     package var reportsDropped: UInt64 = 0
     package var turns: UInt64 = 0
 }

@@ -74,6 +74,9 @@ extension AgentAPI {
         text.single("weft_buffered_bytes", .gauge, help: "Bytes held for slow readers.", Double(workers.reduce(0) { $0 + $1.bufferedBytes }))
         text.single("weft_accept_pauses_total", .counter, help: "Times that accepting paused because descriptors ran out.", Double(workers.reduce(0) { $0 + $1.acceptsPaused }))
         text.single(
+            "weft_accept_handovers_total", .counter, help: "Accepted connections that were given to a worker with less to do.",
+            Double(workers.reduce(0) { $0 + $1.handovers }))
+        text.single(
             "weft_records_dropped_total", .counter, help: "Access log records that were dropped.",
             Double(workers.reduce(0) { $0 + $1.reportsDropped } + (mesh.accessLog?.dropped ?? 0)))
         text.family("weft_problems_total", .counter, help: "Problems that the data path told, by kind.", mesh.problems.sorted { $0.key < $1.key }.map { ([("code", $0.key)], Double($0.value.count)) })
