@@ -69,6 +69,8 @@ package struct ProxySettings: Sendable {
         package var streamWindow = StreamWindow.largestInitial
         /// Bytes of a tunnel that may be on their way. This credit returns on receipt, so it bounds no memory.
         package var tunnelWindow = 16 << 20
+        /// Bytes a second from which on flows that come later go to another tunnel, if there may be one: more than half of what a small core decrypts.
+        package var crowdedTunnel = 80 << 20
         /// Streams in one tunnel; more flows open another tunnel.
         package var streamsPerTunnel = 1000
         /// Endpoints that are tried for one flow.

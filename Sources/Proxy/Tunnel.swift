@@ -2,6 +2,7 @@ import HTTPWire
 import Platform
 import Reactor
 import TLS
+import Traffic
 
 /// Flows of one source identity to one destination identity on one node share tunnels.
 struct TunnelKey: Hashable {
@@ -100,4 +101,7 @@ struct TunnelSlot {
     /// Moves much: see Worker+Bulk.swift. When it last had its turn, in nanoseconds.
     var bulk = false
     var lastTurn: UInt64 = 0
+    /// Carries much: see Worker+Relief.swift. When another one may be dialled to help it.
+    var pressure = TunnelPressure()
+    var notRelievedBefore = MonotonicTime(nanoseconds: 0)
 }

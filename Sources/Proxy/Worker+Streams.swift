@@ -15,11 +15,16 @@ extension Worker {
         flow.pointee.phase = .opening
         setDeadline(slot, flow, settings.timeouts.connect + settings.timeouts.handshake)
         if let candidates = pool[key] {
+            var opening: (UInt32, Tunnel)?
             for candidate in candidates {
                 guard let tunnel = tunnels[candidate].pointee.tunnel, !tunnel.draining else { continue }
-                if tunnel.phase != .open { return wait(slot, flow, candidate, tunnel) }
-                if tunnel.http!.activeStreams < settings.limits.streamsPerTunnel, request(slot, flow, candidate, tunnel) { return }
+                if tunnel.phase != .open {
+                    opening = opening ?? (candidate, tunnel)
+                } else if tunnel.http!.activeStreams < settings.limits.streamsPerTunnel, request(slot, flow, candidate, tunnel) {
+                    return
+                }
             }
+            if let opening { return wait(slot, flow, opening.0, opening.1) }
         }
         guard (pool[key]?.count ?? 0) < settings.limits.tunnelsPerPeer else { return retry(slot, flow, .tunnelLimit) }
         do {

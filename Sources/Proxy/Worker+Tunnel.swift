@@ -124,6 +124,7 @@ extension Worker {
             guard tunnel.phase == .open else { return }
             place.pointee.bulk = tunnel.moved &- before >= Self.bulkTurn
             if place.pointee.bulk { place.pointee.lastTurn = now.nanoseconds }
+            weigh(slot, tunnel, place)
         }
     }
 

@@ -33,6 +33,11 @@ enum Peers {
         shutdown(fd, CInt(SHUT_WR))
     }
 
+    /// Reads once and forgets it. False when the peer has ended.
+    static func discard(_ fd: CInt) -> Bool {
+        withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 16) { read(fd, $0.baseAddress!, $0.count) > 0 }
+    }
+
     static func connect(_ address: SocketAddress, receiveBuffer: CInt = 0) throws -> CInt {
         let fd = Glibc.socket(address.ip.isV4 ? AF_INET : AF_INET6, CInt(SOCK_STREAM.rawValue), 0)
         if receiveBuffer > 0 { try Socket.set(fd, SOL_SOCKET, SO_RCVBUF, receiveBuffer) }
