@@ -6,8 +6,8 @@ import Platform
 /// Overview: the owner feeds received bytes and handles the events, then writes out what `nextOutput` gives until that is nil. Data to send is pulled
 /// from the `HTTP2DataSource` while output is made, so it waits in the owner's sockets and not here.
 ///
-/// One thread at a time. None of `feed`, `nextOutput`, `consume`, `resume` allocates in Swift or counts a reference.
-public final class HTTP2Session {
+/// One thread at a time. Noncopyable, so that its owner reaches it without counting a reference. None of `feed`, `nextOutput`, `consume`, `resume` allocates in Swift or counts a reference.
+public struct HTTP2Session: ~Copyable {
     /// The payload of the largest DATA frame that is sent: with its nine bytes of header it fills four TLS records of 16 KiB exactly.
     public static let dataPayload = 4 * recordBytes - frameHeader
     /// The most bytes that `nextOutput` gives at once: that frame, or a header block.

@@ -13,8 +13,9 @@ struct TunnelKey: Hashable {
 
 /// A connection on the tunnel port: the TLS handshake, then HTTP/2 with one CONNECT stream for each flow.
 ///
-/// Owned by one worker. A class, because its TLS connection can't be copied; the worker's slab keeps the only strong reference while it lives.
-final class Tunnel {
+/// Owned by one worker, which passes it by pointer: no event counts a reference. It stays in memory until the end of the turn in which it was closed, so that
+/// whoever is in the middle of it can see that.
+struct Tunnel: ~Copyable {
     enum Phase { case connecting, handshaking, open, closed }
 
     let role: HTTP2Role
@@ -77,23 +78,40 @@ final class Tunnel {
     }
 
     /// What the handshake agreed on and proved. Only once it is done.
-    func proof() -> (alpn: String?, uris: [String], notAfter: WallTime?) {
+    mutating func proof() -> (alpn: String?, uris: [String], notAfter: WallTime?) {
         func read(_ tls: inout TLSConnection) -> (String?, [String], WallTime?) { (tls.alpn, tls.peerURIs, tls.peerNotAfter) }
         return read(&tls!)
     }
 
+    /// Streams that have not ended.
+    var activeStreams: Int {
+        switch http {
+        case .some(let session): session.activeStreams
+        case .none: 0
+        }
+    }
+    /// HTTP/2 has nothing more to say or to hear.
+    var isFinished: Bool {
+        switch http {
+        case .some(let session): session.isFinished
+        case .none: true
+        }
+    }
+
     /// All of `pending` was written. Its memory stays for the next time that the socket is full, which in a bulk transfer is soon.
-    func clearPending() {
+    mutating func clearPending() {
         pending.removeAll(keepingCapacity: true)
         pendingOffset = 0
     }
     /// An idle tunnel holds no buffer.
-    func freePending() { if pending.isEmpty && pending.capacity > 0 { pending = [] } }
+    mutating func freePending() { if pending.isEmpty && pending.capacity > 0 { pending = [] } }
 }
+
+typealias TunnelPointer = UnsafeMutablePointer<Tunnel>
 
 /// A tunnel's place in the worker's slab.
 struct TunnelSlot {
-    var tunnel: Tunnel?
+    var tunnel: TunnelPointer?
     /// Queued for output or another turn of reading already.
     var queued = false
     /// Received bytes were left, in OpenSSL or the kernel, and no event will name them.

@@ -19,8 +19,8 @@ extension Worker {
 
     /// The application's socket took `count` bytes of its stream as they came.
     @inline(__always)
-    func took(_ flow: UnsafeMutablePointer<Flow>, _ tunnel: Tunnel, _ count: Int) {
-        tunnel.http!.consume(flow.pointee.stream, count)
+    func took(_ flow: UnsafeMutablePointer<Flow>, _ tunnel: TunnelPointer, _ count: Int) {
+        tunnel.pointee.http!.consume(flow.pointee.stream, count)
         flow.pointee.taken += count
         if flow.pointee.taken >= flow.pointee.enough { look(flow, tunnel) }
     }
@@ -32,7 +32,7 @@ extension Worker {
     }
 
     @inline(never)
-    private func look(_ flow: UnsafeMutablePointer<Flow>, _ tunnel: Tunnel) {
+    private func look(_ flow: UnsafeMutablePointer<Flow>, _ tunnel: TunnelPointer) {
         probe(tunnel)
         let queued = Socket.unacknowledged(flow.pointee.direction == .tunnel ? flow.pointee.server : flow.pointee.client)
         let read = flow.pointee.taken + flow.pointee.queuedThen - queued
@@ -40,26 +40,26 @@ extension Worker {
         flow.pointee.taken = 0
         flow.pointee.takenSince = now
         flow.pointee.queuedThen = queued
-        guard let roundTrip = tunnel.roundTrip else { return }
+        guard let roundTrip = tunnel.pointee.roundTrip else { return }
         let window = flow.pointee.window
         let next = growWindow(flow, consumed: elapsed > roundTrip ? Int(Double(read) * (roundTrip / elapsed)) : read)
-        if next > window { tunnel.http!.widen(flow.pointee.stream, by: next - window) }
+        if next > window { tunnel.pointee.http!.widen(flow.pointee.stream, by: next - window) }
     }
 
     /// Asks how long a round trip is, unless that was asked a short while ago.
-    private func probe(_ tunnel: Tunnel) {
-        guard !tunnel.probing, tunnel.roundTrip == nil || now - tunnel.probed >= Self.probeInterval else { return }
-        tunnel.probing = true
-        tunnel.probed = now
-        tunnel.http!.ping(now.nanoseconds)
+    private func probe(_ tunnel: TunnelPointer) {
+        guard !tunnel.pointee.probing, tunnel.pointee.roundTrip == nil || now - tunnel.pointee.probed >= Self.probeInterval else { return }
+        tunnel.pointee.probing = true
+        tunnel.pointee.probed = now
+        tunnel.pointee.http!.ping(now.nanoseconds)
     }
 
     /// The answer to a PING. The shortest time counts, since others have waited in queues that larger windows only make longer; but it is forgotten slowly, for
     /// the way may have become longer.
-    func pingAnswered(_ tunnel: Tunnel, _ payload: UInt64) {
-        guard tunnel.probing, payload == tunnel.probed.nanoseconds else { return }
-        tunnel.probing = false
-        let time = now - tunnel.probed
-        tunnel.roundTrip = tunnel.roundTrip.map { min(time, $0 + $0 / 8) } ?? time
+    func pingAnswered(_ tunnel: TunnelPointer, _ payload: UInt64) {
+        guard tunnel.pointee.probing, payload == tunnel.pointee.probed.nanoseconds else { return }
+        tunnel.pointee.probing = false
+        let time = now - tunnel.pointee.probed
+        tunnel.pointee.roundTrip = tunnel.pointee.roundTrip.map { min(time, $0 + $0 / 8) } ?? time
     }
 }

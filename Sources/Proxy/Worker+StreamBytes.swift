@@ -7,10 +7,10 @@ import Reactor
 extension Worker {
     /// From the stream to the socket. What the socket does not take waits; its credit returns when it was taken, so at most one window waits.
     @inline(__always)
-    func deliver(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnel: Tunnel, _ bytes: UnsafeRawPointer, _ count: Int) {
+    func deliver(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnel: TunnelPointer, _ bytes: UnsafeRawPointer, _ count: Int) {
         let upwards = flow.pointee.direction == .tunnel
         let fd = upwards ? flow.pointee.server : flow.pointee.client
-        if flow.pointee.broken { return tunnel.http!.consume(flow.pointee.stream, count) }
+        if flow.pointee.broken { return tunnel.pointee.http!.consume(flow.pointee.stream, count) }
         if upwards, flow.pointee.up.total >= Self.spliceThreshold, !flow.pointee.up.limited { limit(&flow.pointee.up, fd) }
         flow.pointee.active = now
         var written = 0
@@ -45,7 +45,7 @@ extension Worker {
     func onStreamSocket(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ bits: UInt32) {
         if bits & EpollBits.error != 0 { return socketBroke(slot, flow, 0) }
         if bits & ~EpollBits.write != 0, let tunnel = tunnel(of: flow) {
-            tunnel.http!.resume(flow.pointee.stream)
+            tunnel.pointee.http!.resume(flow.pointee.stream)
             schedule(flow.pointee.tunnel)
         }
         if bits & EpollBits.write != 0 { drainToSocket(slot, flow) }
@@ -62,14 +62,14 @@ extension Worker {
         flow.pointee.broken = true
         if upwards { freeStash(&flow.pointee.up) } else { freeStash(&flow.pointee.down) }
         setDeadline(slot, flow, settings.timeouts.halfClosed)
-        tunnel.http!.resume(flow.pointee.stream)
+        tunnel.pointee.http!.resume(flow.pointee.stream)
         schedule(flow.pointee.tunnel)
     }
 
     /// Both directions, when the relay starts or a turn was put off.
     func pumpStream(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
         if let tunnel = tunnel(of: flow) {
-            tunnel.http!.resume(flow.pointee.stream)
+            tunnel.pointee.http!.resume(flow.pointee.stream)
             schedule(flow.pointee.tunnel)
         }
         drainToSocket(slot, flow)
@@ -85,7 +85,7 @@ extension Worker {
         if written > 0 {
             flow.pointee.active = now
             if let tunnel = tunnel(of: flow) {
-                tunnel.http!.consume(flow.pointee.stream, written)
+                tunnel.pointee.http!.consume(flow.pointee.stream, written)
                 forgetTaken(flow)
                 schedule(flow.pointee.tunnel)
             }

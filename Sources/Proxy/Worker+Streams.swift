@@ -15,12 +15,12 @@ extension Worker {
         flow.pointee.phase = .opening
         setDeadline(slot, flow, settings.timeouts.connect + settings.timeouts.handshake)
         if let candidates = pool[key] {
-            var opening: (UInt32, Tunnel)?
+            var opening: (UInt32, TunnelPointer)?
             for candidate in candidates {
-                guard let tunnel = tunnels[candidate].pointee.tunnel, !tunnel.draining else { continue }
-                if tunnel.phase != .open {
+                guard let tunnel = tunnels[candidate].pointee.tunnel, !tunnel.pointee.draining else { continue }
+                if tunnel.pointee.phase != .open {
                     opening = opening ?? (candidate, tunnel)
-                } else if tunnel.http!.activeStreams < settings.limits.streamsPerTunnel, request(slot, flow, candidate, tunnel) {
+                } else if tunnel.pointee.activeStreams < settings.limits.streamsPerTunnel, request(slot, flow, candidate, tunnel) {
                     return
                 }
             }
@@ -43,35 +43,35 @@ extension Worker {
         openStream(slot, flow, key)
     }
 
-    private func wait(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnelSlot: UInt32, _ tunnel: Tunnel) {
+    private func wait(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnelSlot: UInt32, _ tunnel: TunnelPointer) {
         flow.pointee.tunnel = tunnelSlot
         flow.pointee.stream = -1
         flow.pointee.nextWaiting = Flow.none
-        if tunnel.waitingTail == Flow.none {
-            tunnel.waitingHead = slot
+        if tunnel.pointee.waitingTail == Flow.none {
+            tunnel.pointee.waitingHead = slot
         } else {
-            flows[tunnel.waitingTail].pointee.nextWaiting = slot
+            flows[tunnel.pointee.waitingTail].pointee.nextWaiting = slot
         }
-        tunnel.waitingTail = slot
+        tunnel.pointee.waitingTail = slot
     }
 
     /// The tunnel is open: flows that waited for it get their streams.
-    func openWaiting(_ tunnelSlot: UInt32, _ tunnel: Tunnel) {
-        var waiting = tunnel.waitingHead
-        tunnel.waitingHead = Flow.none
-        tunnel.waitingTail = Flow.none
+    func openWaiting(_ tunnelSlot: UInt32, _ tunnel: TunnelPointer) {
+        var waiting = tunnel.pointee.waitingHead
+        tunnel.pointee.waitingHead = Flow.none
+        tunnel.pointee.waitingTail = Flow.none
         while waiting != Flow.none {
             let flow = flows[waiting]
             let next = flow.pointee.nextWaiting
             flow.pointee.nextWaiting = Flow.none
             flow.pointee.tunnel = Flow.none
-            if let key = tunnel.key, !request(waiting, flow, tunnelSlot, tunnel) { openStream(waiting, flow, key) }
+            if let key = tunnel.pointee.key, !request(waiting, flow, tunnelSlot, tunnel) { openStream(waiting, flow, key) }
             waiting = next
         }
     }
 
     /// Sends CONNECT. False when this tunnel takes no more streams; true also when the flow has ended, because its namespace has no memory for a window.
-    private func request(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnelSlot: UInt32, _ tunnel: Tunnel) -> Bool {
+    private func request(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnelSlot: UInt32, _ tunnel: TunnelPointer) -> Bool {
         guard let window = openWindow(flow) else {
             refuseMemory(slot, flow)
             return true
@@ -80,7 +80,7 @@ extension Worker {
         fields.add("forwarded", "for=\"\(flow.pointee.source)\"")
         let token = Token(kind: TokenKind.client, slot: slot, generation: flows.generation(slot))
         let stream: Int32
-        switch tunnel.http!.connect(
+        switch tunnel.pointee.http!.connect(
             authority: flow.pointee.endpoint.description, headers: fields, token: token.raw, wider: window - StreamWindow.smallest)
         {
         case .stream(let number): stream = number
@@ -102,19 +102,19 @@ extension Worker {
     // MARK: Opening, as a server
 
     /// A CONNECT from another node.
-    private func streamRequested(_ tunnelSlot: UInt32, _ tunnel: Tunnel, _ event: HTTP2Event) {
+    private func streamRequested(_ tunnelSlot: UInt32, _ tunnel: TunnelPointer, _ event: HTTP2Event) {
         guard let snapshot else { return refuse(tunnel, event.streamID, .notReady, 503) }
         let headers = events.headers(of: event)
         guard headers.isConnect, let authority = headers.string(":authority"), let address = SocketAddress(authority), address.port != 0 else {
             return refuse(tunnel, event.streamID, .malformedRequest, 400)
         }
         guard let local = snapshot.local[address] else { return refuse(tunnel, event.streamID, .notLocalEndpoint, 404, address) }
-        guard local.identity == tunnel.presented else { return refuse(tunnel, event.streamID, .wrongIdentity, 403, address) }
+        guard local.identity == tunnel.pointee.presented else { return refuse(tunnel, event.streamID, .wrongIdentity, 403, address) }
         guard stopAt == nil else { return refuse(tunnel, event.streamID, .agentStopping, 503, address) }
         guard let (slot, generation) = flows.allocate() else { return refuse(tunnel, event.streamID, .flowLimit, 503, address) }
         let flow = flows[slot]
         flow.pointee.phase = .connecting
-        let source = Forwarded.source(headers.string("forwarded") ?? "") ?? tunnel.peer
+        let source = Forwarded.source(headers.string("forwarded") ?? "") ?? tunnel.pointee.peer
         flow.pointee.direction = .tunnel
         flow.pointee.security = .mutualTLS
         flow.pointee.opened = now
@@ -122,21 +122,21 @@ extension Worker {
         flow.pointee.source = source
         flow.pointee.destination = address
         flow.pointee.endpoint = address
-        flow.pointee.sourceIdentity = tunnel.peerIdentity
+        flow.pointee.sourceIdentity = tunnel.pointee.peerIdentity
         flow.pointee.destinationIdentity = local.identity
         flow.pointee.service = local.service
-        flow.pointee.node = snapshot.nodeAddresses[tunnel.peer.ip] ?? 0
+        flow.pointee.node = snapshot.nodeAddresses[tunnel.pointee.peer.ip] ?? 0
         flow.pointee.tunnel = tunnelSlot
         flow.pointee.stream = event.streamID
         let token = Token(kind: TokenKind.server, slot: slot, generation: generation)
-        guard tunnel.http!.setToken(event.streamID, token.raw, events: &events) else {
+        guard tunnel.pointee.http!.setToken(event.streamID, token.raw, events: &events) else {
             // The caller has cut the stream already; its reset is in the buffer.
             return finish(slot, flow, .clientReset)
         }
         guard admit(slot, flow, to: local.tenant) else { return }
         guard openWindow(flow) != nil else { return refuseMemory(slot, flow) }
         // A client's address is believed when it is the address of the very node that the tunnel comes from, and that node's record says so too.
-        let believed = source.ip == tunnel.peer.ip && snapshot.nodeAddresses[source.ip] != nil
+        let believed = source.ip == tunnel.pointee.peer.ip && snapshot.nodeAddresses[source.ip] != nil
         connectDirect(slot, flow, to: address, as: believed ? source : nil)
     }
 
@@ -144,51 +144,51 @@ extension Worker {
     func answerStream(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
         guard let tunnel = tunnel(of: flow) else { return }
         fields.removeAll()
-        tunnel.http!.respond(flow.pointee.stream, status: 200, headers: fields, endStream: false)
-        if flow.pointee.window > StreamWindow.smallest { tunnel.http!.widen(flow.pointee.stream, by: flow.pointee.window - StreamWindow.smallest) }
+        tunnel.pointee.http!.respond(flow.pointee.stream, status: 200, headers: fields, endStream: false)
+        if flow.pointee.window > StreamWindow.smallest { tunnel.pointee.http!.widen(flow.pointee.stream, by: flow.pointee.window - StreamWindow.smallest) }
         schedule(flow.pointee.tunnel)
     }
 
-    private func refuse(_ tunnel: Tunnel, _ stream: Int32, _ reason: FlowEnd, _ status: UInt16, _ address: SocketAddress? = nil) {
+    private func refuse(_ tunnel: TunnelPointer, _ stream: Int32, _ reason: FlowEnd, _ status: UInt16, _ address: SocketAddress? = nil) {
         respondRefusal(tunnel, stream, reason, status)
         let nowhere = SocketAddress(.anyV4, port: 0)
         note(
             reason,
             FlowRecord(
-                direction: .tunnel, security: .mutualTLS, end: reason, source: tunnel.peer, destination: address ?? nowhere, endpoint: address ?? nowhere,
-                sourceIdentity: tunnel.peerIdentity, destinationIdentity: tunnel.presented, workload: 0, service: 0, node: 0, bytesSent: 0, bytesReceived: 0,
+                direction: .tunnel, security: .mutualTLS, end: reason, source: tunnel.pointee.peer, destination: address ?? nowhere, endpoint: address ?? nowhere,
+                sourceIdentity: tunnel.pointee.peerIdentity, destinationIdentity: tunnel.pointee.presented, workload: 0, service: 0, node: 0, bytesSent: 0, bytesReceived: 0,
                 duration: .zero, attempts: 0, errno: 0))
     }
 
-    func respondRefusal(_ tunnel: Tunnel, _ stream: Int32, _ reason: FlowEnd, _ status: UInt16) {
+    func respondRefusal(_ tunnel: TunnelPointer, _ stream: Int32, _ reason: FlowEnd, _ status: UInt16) {
         fields.removeAll()
         fields.add("weft-error", reason.code)
-        tunnel.http!.respond(stream, status: status, headers: fields, endStream: true)
+        tunnel.pointee.http!.respond(stream, status: status, headers: fields, endStream: true)
     }
 
-    func tunnel(of flow: UnsafeMutablePointer<Flow>) -> Tunnel? {
+    func tunnel(of flow: UnsafeMutablePointer<Flow>) -> TunnelPointer? {
         flow.pointee.tunnel == Flow.none ? nil : tunnels[flow.pointee.tunnel].pointee.tunnel
     }
 
     // MARK: Events of the session
 
     /// Handles and empties the event buffer. Nothing here makes output: that waits for the end of the turn.
-    func handleEvents(_ tunnelSlot: UInt32, _ tunnel: Tunnel) {
+    func handleEvents(_ tunnelSlot: UInt32, _ tunnel: TunnelPointer) {
         for index in 0..<events.count {
-            if tunnel.phase != .open { break }
+            if tunnel.pointee.phase != .open { break }
             handle(tunnelSlot, tunnel, events[index])
         }
         events.removeAll()
     }
 
     @inline(__always)
-    private func handle(_ tunnelSlot: UInt32, _ tunnel: Tunnel, _ event: HTTP2Event) {
+    private func handle(_ tunnelSlot: UInt32, _ tunnel: TunnelPointer, _ event: HTTP2Event) {
         let token = Token(raw: event.token)
         switch event.kind {
         case .data:
             guard let flow = flow(of: event, tunnelSlot) else { return }
             deliver(token.slot, flow, tunnel, scratch + Int(event.offset), Int(event.length))
-        case .headers where tunnel.role == .server: streamRequested(tunnelSlot, tunnel, event)
+        case .headers where tunnel.pointee.role == .server: streamRequested(tunnelSlot, tunnel, event)
         case .headers:
             guard let flow = flow(of: event, tunnelSlot) else { return }
             answered(token.slot, flow, events.headers(of: event).status)
@@ -196,18 +196,18 @@ extension Worker {
             guard let flow = flow(of: event, tunnelSlot) else { return }
             streamEnded(token.slot, flow)
         case .closed:
-            tunnel.idleSince = now
+            tunnel.pointee.idleSince = now
             guard let flow = flow(of: event, tunnelSlot) else { return }
             streamGone(flow)
             if flow.pointee.phase == .opening { retry(token.slot, flow, .tunnelRefused) } else { streamDone(token.slot, flow) }
         case .reset:
-            tunnel.idleSince = now
+            tunnel.pointee.idleSince = now
             guard let flow = flow(of: event, tunnelSlot) else { return }
             streamGone(flow)
             streamReset(token.slot, flow, tunnel, event)
         case .goaway:
             // The peer takes no new streams; nothing is to be said about it.
-            tunnel.draining = true
+            tunnel.pointee.draining = true
             leavePool(tunnelSlot, tunnel)
             schedule(tunnelSlot)
         case .protocolError:
@@ -227,9 +227,9 @@ extension Worker {
         return flow.pointee.stream == event.streamID && flow.pointee.tunnel == tunnelSlot ? flow : nil
     }
 
-    private func streamReset(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnel: Tunnel, _ event: HTTP2Event) {
+    private func streamReset(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>, _ tunnel: TunnelPointer, _ event: HTTP2Event) {
         if flow.pointee.phase == .opening {
-            if event.code == HTTP2Code.refusedStream { return askAgain(slot, flow, tunnel.key, .tunnelRefused) }
+            if event.code == HTTP2Code.refusedStream { return askAgain(slot, flow, tunnel.pointee.key, .tunnelRefused) }
             return retry(slot, flow, .tunnelRefused)
         }
         if event.code == HTTP2Code.noError, !event.isLocal, flow.pointee.direction != .tunnel, flow.pointee.down.ended {
@@ -257,7 +257,7 @@ extension Worker {
     func detachStream(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
         guard let tunnel = tunnel(of: flow) else { return }
         if flow.pointee.stream >= 0 {
-            tunnel.http?.reset(flow.pointee.stream, code: HTTP2Code.cancel)
+            tunnel.pointee.http?.reset(flow.pointee.stream, code: HTTP2Code.cancel)
             schedule(flow.pointee.tunnel)
         } else {
             unlink(slot, tunnel)
@@ -272,17 +272,17 @@ extension Worker {
         closeWindow(flow)
     }
 
-    private func unlink(_ slot: UInt32, _ tunnel: Tunnel) {
+    private func unlink(_ slot: UInt32, _ tunnel: TunnelPointer) {
         var previous = Flow.none
-        var current = tunnel.waitingHead
+        var current = tunnel.pointee.waitingHead
         while current != Flow.none, current != slot {
             previous = current
             current = flows[current].pointee.nextWaiting
         }
         guard current == slot else { return }
         let next = flows[slot].pointee.nextWaiting
-        if previous == Flow.none { tunnel.waitingHead = next } else { flows[previous].pointee.nextWaiting = next }
-        if tunnel.waitingTail == slot { tunnel.waitingTail = previous }
+        if previous == Flow.none { tunnel.pointee.waitingHead = next } else { flows[previous].pointee.nextWaiting = next }
+        if tunnel.pointee.waitingTail == slot { tunnel.pointee.waitingTail = previous }
         flows[slot].pointee.nextWaiting = Flow.none
     }
 }

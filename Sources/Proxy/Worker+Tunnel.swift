@@ -50,18 +50,20 @@ extension Worker {
             return refuseTunnel(fd, .tunnelLimit)
         }
         let raw = fd.raw
-        let tunnel = Tunnel(role: .server, key: nil, peer: peer, socket: fd, phase: .handshaking, now: now, deadline: now + settings.timeouts.handshake)
+        let tunnel = TunnelPointer.allocate(capacity: 1)
+        tunnel.initialize(to: Tunnel(role: .server, key: nil, peer: peer, socket: fd, phase: .handshaking, now: now, deadline: now + settings.timeouts.handshake))
         do {
-            tunnel.tls = try TLSConnection(server: serverContext, fd: tunnel.socket.take()!, buffers: tlsBuffers)
+            tunnel.pointee.tls = try TLSConnection(server: serverContext, fd: tunnel.pointee.socket.take()!, buffers: tlsBuffers)
         } catch {
             tunnels.release(slot)
+            buried.append(tunnel)
             return problem("tls_connection", "a tunnel cannot be accepted: \(error)")
         }
         tunnels[slot].pointee.tunnel = tunnel
         handshakes += 1
         acceptedTunnels += 1
         guard watch(raw, Token(kind: TokenKind.tunnel, slot: slot, generation: generation)) else { return closeTunnel(slot, tunnel, .descriptorLimit) }
-        wake(slot, tunnel, at: tunnel.deadline)
+        wake(slot, tunnel, at: tunnel.pointee.deadline)
     }
 
     private func refuseTunnel(_ fd: consuming OwnedFD, _ reason: FlowEnd) {
@@ -70,7 +72,7 @@ extension Worker {
     }
 
     /// A new tunnel for a key, or nil when there is no slot or socket.
-    func dialTunnel(_ key: TunnelKey) throws(Errno) -> (UInt32, Tunnel)? {
+    func dialTunnel(_ key: TunnelKey) throws(Errno) -> (UInt32, TunnelPointer)? {
         guard let (slot, generation) = tunnels.allocate() else { return nil }
         let fd: OwnedFD
         do {
@@ -79,15 +81,16 @@ extension Worker {
             tunnels.release(slot)
             throw error
         }
-        let tunnel = Tunnel(
-            role: .client, key: key, peer: key.address, socket: fd, phase: .connecting, now: now, deadline: now + settings.timeouts.connect)
+        let tunnel = TunnelPointer.allocate(capacity: 1)
+        tunnel.initialize(
+            to: Tunnel(role: .client, key: key, peer: key.address, socket: fd, phase: .connecting, now: now, deadline: now + settings.timeouts.connect))
         tunnels[slot].pointee.tunnel = tunnel
-        guard watch(tunnel.fd, Token(kind: TokenKind.tunnel, slot: slot, generation: generation)) else {
+        guard watch(tunnel.pointee.fd, Token(kind: TokenKind.tunnel, slot: slot, generation: generation)) else {
             closeTunnel(slot, tunnel, .descriptorLimit)
             throw Errno(ENOSPC)
         }
-        wake(slot, tunnel, at: tunnel.deadline)
-        tunnel.pooled = true
+        wake(slot, tunnel, at: tunnel.pointee.deadline)
+        tunnel.pointee.pooled = true
         pool[key, default: []].append(slot)
         return (slot, tunnel)
     }
@@ -97,77 +100,77 @@ extension Worker {
     /// An event of a tunnel's socket.
     func onTunnel(_ slot: UInt32, _ place: UnsafeMutablePointer<TunnelSlot>, _ bits: UInt32) {
         guard let tunnel = place.pointee.tunnel else { return }
-        if tunnel.phase == .open || tunnel.phase == .handshaking, bits & ~EpollBits.write != 0 {
-            tunnel.tls!.inputArrived(mayHaveEnded: bits & EpollBits.ended != 0)
+        if tunnel.pointee.phase == .open || tunnel.pointee.phase == .handshaking, bits & ~EpollBits.write != 0 {
+            tunnel.pointee.tls!.inputArrived(mayHaveEnded: bits & EpollBits.ended != 0)
         }
-        guard place.pointee.bulk, tunnel.phase == .open, bits & EpollBits.ended == 0 else { return work(slot, place, bits) }
+        guard place.pointee.bulk, tunnel.pointee.phase == .open, bits & EpollBits.ended == 0 else { return work(slot, place, bits) }
         if bits & EpollBits.read != 0 { place.pointee.readMore = true }
-        if bits & EpollBits.write != 0 { tunnel.writeBlocked = false }
+        if bits & EpollBits.write != 0 { tunnel.pointee.writeBlocked = false }
         deferBulk(slot, place)
     }
 
     /// What a tunnel has to do: connect, shake hands, read, write.
     func work(_ slot: UInt32, _ place: UnsafeMutablePointer<TunnelSlot>, _ bits: UInt32) {
         guard let tunnel = place.pointee.tunnel else { return }
-        switch tunnel.phase {
+        switch tunnel.pointee.phase {
         case .closed: return
         case .connecting: tunnelConnected(slot, tunnel)
         case .handshaking: handshake(slot, tunnel)
         case .open:
-            let before = tunnel.moved
+            let before = tunnel.pointee.moved
             var reading = bits & ~EpollBits.write != 0
-            if bits & EpollBits.write != 0 { tunnel.writeBlocked = false }
+            if bits & EpollBits.write != 0 { tunnel.pointee.writeBlocked = false }
             // OpenSSL wanted to answer before it went on reading.
-            if tunnel.readWantsWrite, !tunnel.writeBlocked { reading = true }
+            if tunnel.pointee.readWantsWrite, !tunnel.pointee.writeBlocked { reading = true }
             if reading, !readTunnel(slot, tunnel) { return }
             flushTunnel(slot, tunnel)
-            guard tunnel.phase == .open else { return }
-            place.pointee.bulk = tunnel.moved &- before >= Self.bulkTurn
+            guard tunnel.pointee.phase == .open else { return }
+            place.pointee.bulk = tunnel.pointee.moved &- before >= Self.bulkTurn
             if place.pointee.bulk { place.pointee.lastTurn = now.nanoseconds }
             weigh(slot, tunnel, place)
         }
     }
 
-    private func tunnelConnected(_ slot: UInt32, _ tunnel: Tunnel) {
-        if let error = Socket.error(tunnel.fd) {
+    private func tunnelConnected(_ slot: UInt32, _ tunnel: TunnelPointer) {
+        if let error = Socket.error(tunnel.pointee.fd) {
             return closeTunnel(slot, tunnel, error.code == ETIMEDOUT ? .tunnelConnectTimeout : .tunnelConnectFailed, errno: error.code)
         }
-        guard Socket.peerAddress(tunnel.fd) != nil else { return }
-        guard let key = tunnel.key, let snapshot, let clientContext, let credential = snapshot.credentials[key.source] else {
+        guard Socket.peerAddress(tunnel.pointee.fd) != nil else { return }
+        guard let key = tunnel.pointee.key, let snapshot, let clientContext, let credential = snapshot.credentials[key.source] else {
             return closeTunnel(slot, tunnel, .noCertificate)
         }
-        keepAlive(tunnel.fd)
+        keepAlive(tunnel.pointee.fd)
         do {
-            tunnel.tls = try TLSConnection(
-                client: clientContext, fd: tunnel.socket.take()!, serverName: snapshot.serverNameOf[key.destination], alpn: ["h2"], credential: credential,
+            tunnel.pointee.tls = try TLSConnection(
+                client: clientContext, fd: tunnel.pointee.socket.take()!, serverName: snapshot.serverNameOf[key.destination], alpn: ["h2"], credential: credential,
                 buffers: tlsBuffers)
         } catch {
             return closeTunnel(slot, tunnel, .tunnelTLSFailed)
         }
-        tunnel.phase = .handshaking
-        tunnel.deadline = now + settings.timeouts.handshake
+        tunnel.pointee.phase = .handshaking
+        tunnel.pointee.deadline = now + settings.timeouts.handshake
         handshake(slot, tunnel)
     }
 
-    private func handshake(_ slot: UInt32, _ tunnel: Tunnel) {
+    private func handshake(_ slot: UInt32, _ tunnel: TunnelPointer) {
         presenting = 0
-        let result = tunnel.tls!.handshake()
-        if presenting != 0 { tunnel.presented = presenting }
+        let result = tunnel.pointee.tls!.handshake()
+        if presenting != 0 { tunnel.pointee.presented = presenting }
         switch result {
         case .wantsRead, .wantsWrite: return
         case .failed(let error):
             statistics.handshakeFailures[error.code.rawValue, default: 0] &+= 1
-            problem("tls_\(error.code.rawValue)", "TLS with \(tunnel.peer): \(error)")
+            problem("tls_\(error.code.rawValue)", "TLS with \(tunnel.pointee.peer): \(error)")
             closeTunnel(slot, tunnel, .tunnelTLSFailed)
         case .done: handshakeDone(slot, tunnel)
         }
     }
 
-    private func handshakeDone(_ slot: UInt32, _ tunnel: Tunnel) {
+    private func handshakeDone(_ slot: UInt32, _ tunnel: TunnelPointer) {
         handshakeOver(tunnel)
-        let (alpn, uris, notAfter) = tunnel.proof()
-        tunnel.peerNotAfter = notAfter
-        if tunnel.role == .server, let alpn, alpn != "h2" { return handOver(slot, tunnel, alpn) }
+        let (alpn, uris, notAfter) = tunnel.pointee.proof()
+        tunnel.pointee.peerNotAfter = notAfter
+        if tunnel.pointee.role == .server, let alpn, alpn != "h2" { return handOver(slot, tunnel, alpn) }
         guard alpn == "h2" else {
             statistics.handshakeFailures["no_alpn", default: 0] &+= 1
             return closeTunnel(slot, tunnel, .tunnelTLSFailed)
@@ -176,14 +179,14 @@ extension Worker {
             statistics.handshakeFailures["trust_domain", default: 0] &+= 1
             problem(
                 "tls_trust_domain",
-                "\(tunnel.peer) proved \(uris.isEmpty ? "no identity" : uris.joined(separator: ", ")), which is not of the trust domain \(snapshot?.trustDomain ?? "")")
+                "\(tunnel.pointee.peer) proved \(uris.isEmpty ? "no identity" : uris.joined(separator: ", ")), which is not of the trust domain \(snapshot?.trustDomain ?? "")")
             return closeTunnel(slot, tunnel, .tunnelIdentityMismatch)
         }
-        tunnel.peerIdentity = snapshot.names.id(identity.description)
-        if let key = tunnel.key, key.destination != tunnel.peerIdentity {
+        tunnel.pointee.peerIdentity = snapshot.names.id(identity.description)
+        if let key = tunnel.pointee.key, key.destination != tunnel.pointee.peerIdentity {
             statistics.handshakeFailures["identity_mismatch", default: 0] &+= 1
             problem(
-                "tls_identity_mismatch", "\(tunnel.peer) proved to be \(identity), but the endpoint is \(snapshot.names[key.destination]); the connection was closed")
+                "tls_identity_mismatch", "\(tunnel.pointee.peer) proved to be \(identity), but the endpoint is \(snapshot.names[key.destination]); the connection was closed")
             return closeTunnel(slot, tunnel, .tunnelIdentityMismatch)
         }
         var parameters = HTTP2Settings()
@@ -195,11 +198,11 @@ extension Worker {
         parameters.assumedPeerStreams = UInt32(settings.limits.streamsPerTunnel)
         // Unretained is enough: the worker outlives its tunnels.
         let source = HTTP2DataSource(context: Unmanaged.passUnretained(self).toOpaque(), pull: pullFromSocket)
-        tunnel.http = HTTP2Session(role: tunnel.role, settings: parameters, source: source)
-        tunnel.phase = .open
-        tunnel.tls!.readAhead()
-        tunnel.heard = now
-        tunnel.idleSince = now
+        tunnel.pointee.http = HTTP2Session(role: tunnel.pointee.role, settings: parameters, source: source)
+        tunnel.pointee.phase = .open
+        tunnel.pointee.tls!.readAhead()
+        tunnel.pointee.heard = now
+        tunnel.pointee.idleSince = now
         statistics.tunnelsOpened &+= 1
         wake(slot, tunnel, at: nextLook())
         openWaiting(slot, tunnel)
@@ -207,19 +210,19 @@ extension Worker {
     }
 
     /// One way or the other.
-    func handshakeOver(_ tunnel: Tunnel) {
-        guard tunnel.role == .server, !tunnel.handshakeOver else { return }
-        tunnel.handshakeOver = true
+    func handshakeOver(_ tunnel: TunnelPointer) {
+        guard tunnel.pointee.role == .server, !tunnel.pointee.handshakeOver else { return }
+        tunnel.pointee.handshakeOver = true
         handshakes -= 1
     }
 
     /// Plane and join connections live on the control loop.
-    private func handOver(_ slot: UInt32, _ tunnel: Tunnel, _ alpn: String) {
-        epoll.remove(tunnel.fd)
-        tunnel.phase = .closed
+    private func handOver(_ slot: UInt32, _ tunnel: TunnelPointer, _ alpn: String) {
+        epoll.remove(tunnel.pointee.fd)
+        tunnel.pointee.phase = .closed
         acceptedTunnels -= 1
-        if var connection = tunnel.tls.take(), connection.leaveBuffers() {
-            let handoff = Handoff(connection, alpn: alpn, peer: tunnel.peer)
+        if var connection = tunnel.pointee.tls.take(), connection.leaveBuffers() {
+            let handoff = Handoff(connection, alpn: alpn, peer: tunnel.pointee.peer)
             if !reports.post(.handoff(handoff)) { statistics.reportsDropped &+= 1 }
         }
         tunnels[slot].pointee.tunnel = nil

@@ -45,6 +45,8 @@ final class Worker: @unchecked Sendable {
     var listeners: [Listener] = []
     var flows: Slab<Flow>
     var tunnels: Slab<TunnelSlot>
+    /// Closed in this turn: see `Tunnel`.
+    var buried: [TunnelPointer] = []
     /// Those that others opened, handshakes included.
     var acceptedTunnels = 0
     var wheel: TimerWheel
@@ -197,6 +199,7 @@ final class Worker: @unchecked Sendable {
             if !bulk.isEmpty { runBulk() }
             advanceTimers()
             if !ended.isEmpty { report() }
+            if !buried.isEmpty { freeBuried() }
             flows.shrinkIfEmpty()
             look()
             if let stopAt, now >= stopAt || isDrained() { break }
@@ -205,6 +208,7 @@ final class Worker: @unchecked Sendable {
         mailbox.close()
         readMailbox()
         closeEverything(.agentStopping)
+        freeBuried()
         reports.post(.stopped(worker: index))
     }
 
@@ -327,6 +331,6 @@ final class Worker: @unchecked Sendable {
     /// No flow is left, and nothing of one that ended waits for a tunnel's socket.
     private func isDrained() -> Bool {
         guard flows.count == 0, ready.isEmpty, bulk.isEmpty else { return false }
-        return tunnels.liveSlots.allSatisfy { tunnels[$0].pointee.tunnel?.writeBlocked != true }
+        return tunnels.liveSlots.allSatisfy { tunnels[$0].pointee.tunnel?.pointee.writeBlocked != true }
     }
 }

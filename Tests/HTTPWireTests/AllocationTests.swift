@@ -6,12 +6,14 @@ import Testing
 @Suite struct `Steady state` {
     /// Two ends that move bytes for ever, without the bookkeeping of `Peer`.
     private final class Endless {
+        let role: HTTP2Role
         var session: HTTP2Session!
         var events = HTTP2EventBuffer()
         var received = 0
         var dataEvents = 0
 
         init(_ role: HTTP2Role) {
+            self.role = role
             session = HTTP2Session(
                 role: role,
                 source: HTTP2DataSource(context: nil) { _, _, _, into, room in
@@ -24,7 +26,7 @@ import Testing
             _ = session.feed(bytes, at: MonotonicTime(nanoseconds: 1), events: &events)
             for index in 0..<events.count {
                 let event = events[index]
-                if event.kind == .headers, session.role == .server {
+                if event.kind == .headers, role == .server {
                     session.setToken(event.streamID, 1, events: &events)
                     session.respond(event.streamID, status: 200, headers: HTTP2HeaderList(), endStream: false)
                 }

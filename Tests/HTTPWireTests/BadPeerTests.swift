@@ -38,7 +38,7 @@ import Testing
         #expect(last?.code == HTTP2Code.enhanceYourCalm)
         #expect(last?.text == flood.reason.rawValue)
         #expect(server.feed(Raw.ping) == .failed(.flood(flood.reason)), "nothing more is taken")
-        #expect(server.session.isFinished)
+        #expect(server.isFinished)
     }
 
     @Test(arguments: floods)
@@ -75,7 +75,7 @@ import Testing
             _ = server.output()
             #expect(server.feed(Raw.reset(2 * round + 1)) == .ok)
         }
-        #expect(server.session.activeStreams == 0)
+        #expect(server.activeStreams == 0)
     }
 
     @Test func `pings that are never read back are bounded`() {
@@ -106,7 +106,7 @@ import Testing
         #expect(server.log.last == .settings)
         _ = server.output()
         #expect(server.log.contains(.reset))
-        #expect(server.session.activeStreams == 0)
+        #expect(server.activeStreams == 0)
         #expect(server.feed(Raw.connect(3)) == .ok)
         #expect(server.requests.count == 1)
     }
@@ -149,8 +149,8 @@ import Testing
         let goaway = Goaway(in: server.output())
         #expect(goaway != nil && goaway?.code != HTTP2Code.noError)
         #expect(server.log.contains(.protocolError))
-        #expect(server.session.failure == .protocolError(goaway?.code ?? 0))
-        #expect(server.session.isFinished)
+        #expect(server.failure == .protocolError(goaway?.code ?? 0))
+        #expect(server.isFinished)
     }
 
     @Test func `requests without a method or authority never reach the proxy`() {
@@ -166,7 +166,7 @@ import Testing
         }
         _ = server.output()
         #expect(server.requests.isEmpty)
-        #expect(server.session.activeStreams == 0)
+        #expect(server.activeStreams == 0)
     }
 
     @Test(arguments: 0..<300 as Range<UInt64>)
@@ -184,7 +184,7 @@ import Testing
             }
         }
         var rest = wire[...]
-        while !rest.isEmpty, server.session.failure == nil {
+        while !rest.isEmpty, server.failure == nil {
             let count = Int.random(in: 1...rest.count, using: &random)
             server.feed(Array(rest.prefix(count)))
             _ = server.output()
@@ -192,8 +192,8 @@ import Testing
         }
         let begun = server.log.filter { $0 == .headers }.count
         let ended = server.log.filter { $0 == .closed || $0 == .reset }.count
-        #expect(server.session.activeStreams >= 0)
-        #expect(begun <= ended + server.session.activeStreams)
+        #expect(server.activeStreams >= 0)
+        #expect(begun <= ended + server.activeStreams)
     }
 }
 

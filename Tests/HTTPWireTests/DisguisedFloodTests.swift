@@ -57,7 +57,7 @@ extension `Bad peers` {
         }
         #expect(server.feed(Raw.ping) == .ok)
         _ = server.output()
-        #expect(server.session.failure == nil && server.session.activeStreams == 0)
+        #expect(server.failure == nil && server.activeStreams == 0)
     }
 
     @Test func `informational answers without an end are a flood`() {
@@ -87,7 +87,7 @@ extension `Bad peers` {
         server.feed(Raw.frame(0, stream: 1, [1]))
         _ = server.output()
         #expect(server.flows[1001]?.ended?.code == HTTP2Code.flowControlError)
-        #expect(server.session.activeStreams == 0 && server.session.failure == nil)
+        #expect(server.activeStreams == 0 && server.failure == nil)
     }
 
     @Test func `streams beyond those that were announced and acknowledged end the tunnel`() {
@@ -122,6 +122,6 @@ extension `Bad peers` {
         _ = server.output()
         server.feed(Raw.connect(number))
         #expect(server.requests.count == 1)
-        #expect(server.session.activeStreams == 0)
+        #expect(server.activeStreams == 0)
     }
 }

@@ -7,13 +7,13 @@ import Testing
         client.connect(token: 1, ends: false)
         pump(client, server)
         client.session.reset(client.streams[1]!, code: HTTP2Code.cancel)
-        #expect(client.session.token(client.streams[1]!) == 0)
+        #expect(client.token(client.streams[1]!) == 0)
         pump(client, server)
         let end = server.flows[1001]!.ended
         #expect(end?.kind == .reset && end?.code == HTTP2Code.cancel && end?.isLocal == false)
         #expect(server.log.filter { $0 == .reset || $0 == .closed }.count == 1)
         #expect(client.log.filter { $0 == .reset || $0 == .closed }.count == 1)
-        #expect(client.session.activeStreams == 0 && server.session.activeStreams == 0)
+        #expect(client.activeStreams == 0 && server.activeStreams == 0)
     }
 
     @Test func `a reset by the server reaches the client`() {
@@ -23,7 +23,7 @@ import Testing
         pump(client, server)
         #expect(client.flows[1]!.ended?.kind == .reset)
         #expect(client.flows[1]!.ended?.code == HTTP2Code.connectError)
-        #expect(server.session.activeStreams == 0)
+        #expect(server.activeStreams == 0)
     }
 
     @Test func `a source can cut its stream`() {
@@ -35,7 +35,7 @@ import Testing
         pump(client, server)
         #expect(server.flows[1001]!.ended?.code == HTTP2Code.connectError)
         #expect(client.flows[1]!.ended?.kind == .reset && client.flows[1]!.ended?.isLocal == true)
-        #expect(client.session.activeStreams == 0)
+        #expect(client.activeStreams == 0)
     }
 
     @Test func `a reset without an error code is still no orderly end`() {
@@ -71,7 +71,7 @@ import Testing
         let client = Peer(.client), server = Peer(.server, settings)
         server.onRequest = { server, stream in _ = server.accept(stream, ends: false) }
         pump(client, server)
-        #expect(client.session.openableStreams == 3)
+        #expect(client.openableStreams == 3)
         for token in 1...3 as ClosedRange<UInt64> { client.connect(token: token) }
         #expect(client.connect(token: 4) == .full)
         pump(client, server)
@@ -98,7 +98,7 @@ import Testing
         client.session.resume(client.streams[1]!)
         pump(client, server)
         #expect(same(server.flows[1001]!.incoming, [1]))
-        #expect(client.session.isFinished && server.session.isFinished)
+        #expect(client.isFinished && server.isFinished)
     }
 
     @Test func `a drain loses no stream that was opened before the client knew`() {
@@ -114,14 +114,14 @@ import Testing
         #expect(same(server.flows[1001]!.incoming, [1, 2, 3]))
         #expect(client.flows[1]!.ended?.kind == .closed)
         #expect(client.connect(token: 2) == .refused)
-        #expect(client.session.isFinished && server.session.isFinished)
+        #expect(client.isFinished && server.isFinished)
     }
 
     @Test func `a token set on a stream comes with its events, and is gone with it`() {
         let client = Peer(.client), server = Peer(.server)
         client.connect(token: 42)
         pump(client, server)
-        #expect(client.session.token(client.streams[42]!) == 0)
+        #expect(client.token(client.streams[42]!) == 0)
         let named = client.session.setToken(client.streams[42]!, 1, events: &client.events)
         #expect(!named)
     }

@@ -90,7 +90,7 @@ import Testing
         #expect(received() == 96 << 10)
         // Gone: nothing happens.
         server.session.widen(99, by: 1)
-        #expect(server.output().isEmpty && server.session.failure == nil)
+        #expect(server.output().isEmpty && server.failure == nil)
     }
 
     @Test func `a source that has nothing rests until it is resumed, and is not asked meanwhile`() {

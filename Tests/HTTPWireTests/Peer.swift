@@ -19,6 +19,7 @@ final class Peer {
         var headerCount = 0
     }
 
+    let role: HTTP2Role
     var session: HTTP2Session!
     var events = HTTP2EventBuffer()
     var flows: [UInt64: Flow] = [:]
@@ -35,11 +36,21 @@ final class Peer {
     var nextToken: UInt64 = 1000
 
     init(_ role: HTTP2Role, _ settings: HTTP2Settings = HTTP2Settings()) {
+        self.role = role
         let source = HTTP2DataSource(context: Unmanaged.passUnretained(self).toOpaque()) { context, _, token, into, room in
             Unmanaged<Peer>.fromOpaque(context!).takeUnretainedValue().pull(token, into!, room).rawValue
         }
         session = HTTP2Session(role: role, settings: settings, source: source)
     }
+
+    // What `#expect` can take apart: the session itself can't be copied.
+    var activeStreams: Int { asked { $0.activeStreams } }
+    var openableStreams: Int { asked { $0.openableStreams } }
+    var isFinished: Bool { asked { $0.isFinished } }
+    var failure: HTTP2Failure? { asked { $0.failure } }
+    var ignoredFrames: UInt64 { asked { $0.ignoredFrames } }
+    func token(_ stream: Int32) -> UInt64 { asked { $0.token(stream) } }
+    private func asked<T>(_ question: (borrowing HTTP2Session) -> T) -> T { question(session!) }
 
     private func pull(_ token: UInt64, _ into: UnsafeMutablePointer<UInt8>, _ room: Int) -> HTTP2Pull {
         guard let flow = flows[token] else { return .wouldBlock }
@@ -102,7 +113,7 @@ final class Peer {
     private func handle(_ event: HTTP2Event, _ fed: UnsafeRawBufferPointer) {
         log.append(event.kind)
         switch event.kind {
-        case .headers where session.role == .server:
+        case .headers where role == .server:
             var fields: [String: String] = [:]
             events.headers(of: event).forEach { fields[String(decoding: $0, as: UTF8.self)] = String(decoding: $1, as: UTF8.self) }
             requests.append(fields)
