@@ -32,7 +32,7 @@ class Weft(Contender):
     name = "weft"
     captures = False
     settings = (
-        "Two workers; `streamsPerTunnel: 16384`, so that one tunnel for each worker carries all flows. Everything else as by default: TLS 1.3 with whole "
+        "Two workers; `streamsPerTunnel: 16384`, so that however many flows there are make one tunnel for each worker. Everything else as by default: TLS 1.3 with whole "
         "handshakes, gossip, health checks, counters, access log (JSON, to a file).")
 
     @staticmethod

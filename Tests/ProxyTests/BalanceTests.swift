@@ -64,6 +64,18 @@ struct BalanceTests {
     }
 
     @Control
+    @Test("four long flows between two nodes keep two workers busy on each", arguments: 1...8)
+    func pair(round: Int) async throws {
+        let mesh = try await Mesh([try Peers.server(Peers.echo)]) { $0.workers = 2 } adjustFar: { $0.workers = 2 }
+        let fds = try await Self.open(4, mesh.entry)
+        #expect(await mesh.near.statistics().map(\.liveFlows) == [2, 2])
+        #expect(await mesh.far.statistics().map(\.liveFlows) == [2, 2])
+        #expect(await mesh.far.statistics().map(\.acceptedTunnels) == [1, 1])
+        for fd in fds { close(fd) }
+        await mesh.stop()
+    }
+
+    @Control
     @Test("in a storm of short connections every one is served, whoever accepted it", .timeLimit(.minutes(1)))
     func storm() async throws {
         let mesh = try await Mesh([try Peers.server(Peers.echo)]) { $0.workers = 2 } adjustFar: { $0.workers = 2 }
