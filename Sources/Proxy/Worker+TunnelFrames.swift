@@ -14,9 +14,10 @@ extension Worker {
     func readTunnel(_ slot: UInt32, _ tunnel: TunnelPointer) -> Bool {
         tunnel.pointee.readWantsWrite = false
         var budget = settings.limits.bytesPerTurn
-        while true {
+        tunnel.pointee.tls!.startReceiving()
+        reading: while true {
             // What was read ahead is in the worker's own buffer and can't stay there.
-            if budget <= 0, !tunnel.pointee.tls!.hasReadAhead() { break }
+            if budget <= 0, !tunnel.pointee.tls!.stopReceiving() { break }
             // Several records are handled together: what belongs to one frame is written to its flow at once.
             var filled = 0
             var end: TLSIOResult?
@@ -31,6 +32,7 @@ extension Worker {
             if filled > 0, !feed(slot, tunnel, filled) { return false }
             switch end {
             case nil, .bytes: continue
+            case .wantsRead where budget <= 0: break reading
             case .wantsRead: return true
             case .wantsWrite:
                 tunnel.pointee.readWantsWrite = true

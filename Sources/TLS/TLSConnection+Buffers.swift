@@ -42,9 +42,14 @@ extension TLSConnection {
     /// From now on many records are read at once. Once the handshake is done, and the connection stays on this thread.
     public mutating func readAhead() { wire?.pointee.isBuffered = true }
 
-    /// Bytes were read ahead and not yet handed out: go on reading, before any other connection does.
-    public func hasReadAhead() -> Bool {
+    /// Reads ask the socket for more (again).
+    public mutating func startReceiving() { wire?.pointee.isResting = false }
+
+    /// From now on reads only hand out what was read ahead, and then say that they want more.
+    /// - Returns: whether there is such: go on reading then, before any other connection does.
+    public mutating func stopReceiving() -> Bool {
         guard let wire else { return false }
+        wire.pointee.isResting = true
         return wire.pointee.input.pointee.count > 0
     }
 

@@ -15,6 +15,8 @@ struct TLSWire {
     var isBuffered = false
     /// The socket has given all it had.
     var isDrained = false
+    /// The socket is not asked for more, whatever it has.
+    var isResting = false
     /// The peer may have ended: only the kernel's answer tells.
     var isThorough = false
     /// What the socket did not take.
@@ -137,7 +139,7 @@ struct TLSWire {
     }
 
     private static func receive(_ wire: Pointer, _ bio: OpaquePointer?, _ bytes: UnsafeMutableRawPointer?, _ count: Int) -> CInt {
-        if wire.pointee.isDrained {
+        if wire.pointee.isDrained || wire.pointee.isResting {
             BIO_set_flags(bio, BIO_FLAGS_READ | BIO_FLAGS_SHOULD_RETRY)
             return -1
         }

@@ -5,17 +5,19 @@ public enum StreamWindow {
     /// What a new stream may get; enough for the first round trips, after which `next` knows what it uses.
     public static let largestInitial = 256 << 10
     public static let largest = 4 << 20
-    /// A new stream gets at most this part of what is left. With a larger one, the first streams would lock out the later ones: were each given its share of half
-    /// of the bound by the number of streams alone, windows would add up to the whole bound at 2,048 streams of 256 MiB; like this it takes 12,000.
-    private static let ration = 1024
+    /// What the windows of new streams above the smallest may add up to: three eighths of the bound. The rest is for growth, and for many more of the smallest.
+    private static let rationed = (parts: 3, of: 8)
+    /// A new stream gets at most this part of what is left of that. With a larger one, the first streams would lock out the later ones; like this, 128 streams of
+    /// a namespace with 256 MiB start with 256 KiB each, and 11,000 fit.
+    private static let ration = 256
 
-    /// The window of a new stream: a power of two from 16 to 256 KiB, so that what windows above the smallest add up to stays within half of the bound.
+    /// The window of a new stream: a power of two from 16 to 256 KiB.
     /// - Parameters:
     ///   - memory: the namespace's bound.
     ///   - charged: bytes that it is charged with.
     ///   - most: what the configuration allows a stream at first.
     public static func initial(memory: Int, charged: Int, most: Int = largestInitial) -> Int {
-        let share = (memory / 2 - charged) / ration
+        let share = (memory / rationed.of * rationed.parts - charged) / ration
         var window = smallest
         while 2 * window <= min(share, most) { window *= 2 }
         return window
