@@ -9,9 +9,22 @@ extension Worker {
     /// The least time between two turns of one of them, in nanoseconds. (24 Gbit/s bring 300 KB meanwhile, and socket buffers hold several MB.)
     private static let interval: UInt64 = 100_000
     /// After so long the others are asked again, in nanoseconds.
-    private static let slice: UInt64 = 500_000
+    private static let slice: UInt64 = 100_000
     /// A tunnel that moved so many bytes in one turn has its next one here.
-    static let bulkTurn = 64 << 10
+    static let bulkTurn = 32 << 10
+    /// For so long after a small message there may be another, in nanoseconds; and what moved much so lately does not become small by one short turn.
+    private static let sociable: UInt64 = 20_000_000
+
+    /// Bytes that a tunnel may move in its turn. While there are small messages it is less: they wait for the turn to end, and where all processors are busy also until
+    /// the kernel lets this thread end it.
+    var portion: Int { now.nanoseconds &- smallSeen < Self.sociable ? settings.limits.bytesPerTurn / 4 : settings.limits.bytesPerTurn }
+
+    /// Something was moved in a turn that was not one of bulk.
+    /// - Parameter last: when the same flow or tunnel had one of bulk, in nanoseconds.
+    @inline(__always)
+    func sawSmall(lastBulk last: UInt64) {
+        if now.nanoseconds &- last >= Self.sociable { smallSeen = now.nanoseconds }
+    }
 
     /// A flow of two sockets that moves much has an event, or more to do.
     func deferBulk(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {

@@ -30,6 +30,7 @@ extension Worker {
         case .relaying:
             if flow.pointee.client < 0 || flow.pointee.server < 0 { return onStreamSocket(token.slot, flow, bits) }
             if flow.pointee.up.bulk || flow.pointee.down.bulk, bits & (EpollBits.error | EpollBits.hangup) == 0 { return deferBulk(token.slot, flow) }
+            sawSmall(lastBulk: flow.pointee.lastTurn)
             _ = relay(token.slot, flow, fromClient: fromClient, bits)
         }
     }

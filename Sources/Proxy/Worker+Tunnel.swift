@@ -126,7 +126,7 @@ extension Worker {
             flushTunnel(slot, tunnel)
             guard tunnel.pointee.phase == .open else { return }
             place.pointee.bulk = tunnel.pointee.moved &- before >= Self.bulkTurn
-            if place.pointee.bulk { place.pointee.lastTurn = now.nanoseconds }
+            if place.pointee.bulk { place.pointee.lastTurn = now.nanoseconds } else { sawSmall(lastBulk: place.pointee.lastTurn) }
             weigh(slot, tunnel, place)
         }
     }

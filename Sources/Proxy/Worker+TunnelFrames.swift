@@ -13,8 +13,8 @@ extension Worker {
     /// Reads, decrypts and handles frames. False when the tunnel is gone.
     func readTunnel(_ slot: UInt32, _ tunnel: TunnelPointer) -> Bool {
         tunnel.pointee.readWantsWrite = false
-        var budget = settings.limits.bytesPerTurn
-        tunnel.pointee.tls!.startReceiving()
+        var budget = portion
+        tunnel.pointee.tls!.startReceiving(budget)
         reading: while true {
             // What was read ahead is in the worker's own buffer and can't stay there.
             if budget <= 0, !tunnel.pointee.tls!.stopReceiving() { break }
@@ -69,7 +69,7 @@ extension Worker {
         guard tunnel.pointee.phase == .open, !tunnel.pointee.writeBlocked else { return }
         guard send(slot, tunnel), writePending(slot, tunnel) else { return }
         var staged = 0
-        var budget = settings.limits.bytesPerTurn
+        var budget = portion
         let staging = output
         while budget > 0 {
             if !tunnel.pointee.tls!.hasRoom(for: staged + HTTP2Session.largestOutput) {

@@ -78,6 +78,8 @@ final class Worker: @unchecked Sendable {
     var bulkNow: [Token] = []
     /// Nanoseconds until the first of them has its turn.
     var bulkPause: UInt64 = 0
+    /// When there was something to move for a flow or tunnel that does not move much.
+    var smallSeen: UInt64 = 0
     var due: [Token] = []
     /// Records of flows that ended in this turn.
     var ended: [FlowRecord] = []

@@ -6,7 +6,7 @@ import Glibc
 /// one has its turn. Not thread-safe.
 public final class TLSBuffers {
     /// So many bytes may gather in each.
-    static let capacity = 256 << 10
+    public static let capacity = 256 << 10
     let output: UnsafeMutablePointer<State>
     let input: UnsafeMutablePointer<State>
 

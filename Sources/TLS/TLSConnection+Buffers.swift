@@ -43,7 +43,12 @@ extension TLSConnection {
     public mutating func readAhead() { wire?.pointee.isBuffered = true }
 
     /// Reads ask the socket for more (again).
-    public mutating func startReceiving() { wire?.pointee.isResting = false }
+    /// - Parameter portion: about so many bytes at once.
+    public mutating func startReceiving(_ portion: Int = TLSBuffers.capacity) {
+        guard let wire else { return }
+        wire.pointee.isResting = false
+        wire.pointee.portion = min(portion, TLSBuffers.capacity)
+    }
 
     /// From now on reads only hand out what was read ahead, and then say that they want more.
     /// - Returns: whether there is such: go on reading then, before any other connection does.

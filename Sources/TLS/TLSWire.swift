@@ -17,6 +17,8 @@ struct TLSWire {
     var isDrained = false
     /// The socket is not asked for more, whatever it has.
     var isResting = false
+    /// So much is read ahead at once.
+    var portion = TLSBuffers.capacity
     /// The peer may have ended: only the kernel's answer tells.
     var isThorough = false
     /// What the socket did not take.
@@ -124,7 +126,7 @@ struct TLSWire {
         guard let bytes, wire.pointee.isBuffered else { return receive(wire, bio, bytes, Int(count)) }
         let input = wire.pointee.input
         if input.pointee.count == 0 {
-            let received = receive(wire, bio, input.pointee.base, TLSBuffers.capacity)
+            let received = receive(wire, bio, input.pointee.base, wire.pointee.portion)
             if received <= 0 { return received }
             input.pointee.owner = wire
             input.pointee.offset = 0
