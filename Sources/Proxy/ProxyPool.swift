@@ -103,6 +103,8 @@ package final class ProxyPool {
     /// grace, for a worker that is stuck must not keep the agent from stopping.
     package func drain(grace: Duration) async {
         let deadline = MonotonicTime.now() + grace
+        // First, so that none is given a connection by another that has not heard of the end yet.
+        for worker in workers { worker.takesNoMore() }
         for worker in workers { worker.stop(at: deadline) }
         await withCheckedContinuation { continuation in
             onStopped.append { continuation.resume() }

@@ -76,6 +76,11 @@ struct TenantEntry: ~Copyable {
         StreamWindow.initial(memory: maximumMemory.load(ordering: .relaxed), charged: charged.load(ordering: .relaxed), most: most)
     }
 
+    /// See `StreamWindow.mayGrow`.
+    func windowMayGrow(by change: Int) -> Bool {
+        StreamWindow.mayGrow(by: change, memory: maximumMemory.load(ordering: .relaxed), charged: charged.load(ordering: .relaxed))
+    }
+
     func count(_ refusal: NamespaceRefusal) {
         switch refusal {
         case .flows: refusedFlows.wrappingAdd(1, ordering: .relaxed)

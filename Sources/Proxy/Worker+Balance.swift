@@ -8,8 +8,8 @@ extension Worker {
     /// How often a worker looks how busy it is, in nanoseconds.
     static let busyWindow: UInt64 = 100_000_000
 
-    /// Places in a mailbox that connections leave to the control loop.
-    private static let room = 1024
+    /// Places in a mailbox that connections leave free: one turn takes all that are there, and may not become long by it.
+    private static let room = messages - 256
 
     /// Serves a connection that this worker has accepted, or gives it to another one.
     func place(_ fd: consuming OwnedFD, _ peer: SocketAddress, _ number: Int, _ listener: Listener) {
@@ -36,6 +36,9 @@ extension Worker {
         accepted(fd, connection.peer, listener)
         board[index].pointee.coming(balance(listener), -1)
     }
+
+    /// From any thread: no other worker gives this one connections from now on.
+    func takesNoMore() { board[index].pointee.set(accepts: false) }
 
     /// Flows that ended in the last window, as far as that is no old story.
     private var passing: Int { now.nanoseconds &- lookedAt < 2 * Self.busyWindow ? finishedLately : 0 }

@@ -6,10 +6,12 @@ import Reactor
 /// Without the first, a namespace's bulk transfers would stand before everybody's small messages in each batch of events. Without the second, a fast relay
 /// wakes for every 64 KiB that arrive; what gathers in a tenth of a millisecond costs little more to move.
 extension Worker {
-    /// The least time between two turns of one of them, in nanoseconds. (24 Gbit/s bring 300 KB meanwhile, and socket buffers hold several MB.)
-    private static let interval: UInt64 = 100_000
+    /// The least time between two turns of a tunnel, in nanoseconds. (24 Gbit/s bring 300 KB meanwhile, and socket buffers hold several MB.)
+    private static let tunnelInterval: UInt64 = 100_000
+    /// The same for a flow: of four that share a core each brings a fourth.
+    private static let flowInterval: UInt64 = 300_000
     /// After so long the others are asked again, in nanoseconds.
-    private static let slice: UInt64 = 100_000
+    private static let slice: UInt64 = 500_000
     /// A tunnel that moved so many bytes in one turn has its next one here.
     static let bulkTurn = 32 << 10
     /// For so long after a small message there may be another, in nanoseconds; and what moved much so lately does not become small by one short turn.
@@ -17,7 +19,8 @@ extension Worker {
 
     /// Bytes that a tunnel may move in its turn. While there are small messages it is less: they wait for the turn to end, and where all processors are busy also until
     /// the kernel lets this thread end it.
-    var portion: Int { now.nanoseconds &- smallSeen < Self.sociable ? settings.limits.bytesPerTurn / 4 : settings.limits.bytesPerTurn }
+    var portion: Int { isMixed ? settings.limits.bytesPerTurn / 4 : settings.limits.bytesPerTurn }
+    private var isMixed: Bool { now.nanoseconds &- smallSeen < Self.sociable }
 
     /// Something was moved in a turn that was not one of bulk.
     /// - Parameter last: when the same flow or tunnel had one of bulk, in nanoseconds.
@@ -44,8 +47,9 @@ extension Worker {
 
     func runBulk() {
         swap(&bulk, &bulkNow)
-        bulkPause = Self.interval
+        bulkPause = Self.flowInterval
         let start = now.nanoseconds
+        let slice = isMixed ? Self.slice / 5 : Self.slice
         var time = start
         // By index: to go through the array itself would count a reference.
         for index in 0..<bulkNow.count {
@@ -54,7 +58,7 @@ extension Worker {
             if time < due {
                 bulkPause = min(bulkPause, due - time)
                 bulk.append(token)
-            } else if time - start >= Self.slice {
+            } else if time - start >= slice {
                 bulkPause = 0
                 bulk.append(token)
             } else {
@@ -69,8 +73,8 @@ extension Worker {
     @inline(__always)
     private func due(_ token: Token) -> UInt64? {
         token.kind == TokenKind.tunnel
-            ? tunnels.get(token.slot, generation: token.generation).map { $0.pointee.lastTurn &+ Self.interval }
-            : flows.get(token.slot, generation: token.generation).map { $0.pointee.lastTurn &+ Self.interval }
+            ? tunnels.get(token.slot, generation: token.generation).map { $0.pointee.lastTurn &+ Self.tunnelInterval }
+            : flows.get(token.slot, generation: token.generation).map { $0.pointee.lastTurn &+ Self.flowInterval }
     }
 
     @inline(__always)

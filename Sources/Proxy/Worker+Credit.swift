@@ -16,6 +16,8 @@ import Traffic
 extension Worker {
     /// The least time between two PINGs of a tunnel for this. (RFC 9113 has no bound; peers have: see `HTTP2Limits.ping`.)
     private static let probeInterval: Duration = .seconds(1)
+    /// No round trip through two agents is shorter.
+    private static let shortestTrip: Duration = .microseconds(10)
 
     /// The application's socket took `count` bytes of its stream as they came.
     @inline(__always)
@@ -50,8 +52,9 @@ extension Worker {
     private func probe(_ tunnel: TunnelPointer) {
         guard !tunnel.pointee.probing, tunnel.pointee.roundTrip == nil || now - tunnel.pointee.probed >= Self.probeInterval else { return }
         tunnel.pointee.probing = true
-        tunnel.pointee.probed = now
-        tunnel.pointee.http!.ping(now.nanoseconds)
+        // Not the loop's time: PING and answer may come in one turn of it.
+        tunnel.pointee.probed = .now()
+        tunnel.pointee.http!.ping(tunnel.pointee.probed.nanoseconds)
     }
 
     /// The answer to a PING. The shortest time counts, since others have waited in queues that larger windows only make longer; but it is forgotten slowly, for
@@ -59,7 +62,7 @@ extension Worker {
     func pingAnswered(_ tunnel: TunnelPointer, _ payload: UInt64) {
         guard tunnel.pointee.probing, payload == tunnel.pointee.probed.nanoseconds else { return }
         tunnel.pointee.probing = false
-        let time = now - tunnel.pointee.probed
+        let time = max(.now() - tunnel.pointee.probed, Self.shortestTrip)
         tunnel.pointee.roundTrip = tunnel.pointee.roundTrip.map { min(time, $0 + $0 / 8) } ?? time
     }
 }

@@ -38,7 +38,8 @@ extension Worker {
     /// The caller went away before the other side was reached. A request that is on its way is not cut off: many cuts at once look like an attack
     /// (CVE-2023-44487), and the peer would close the tunnel that others use too. Its answer, or the deadline, ends the flow.
     private func callerLeft(_ slot: UInt32, _ flow: UnsafeMutablePointer<Flow>) {
-        guard flow.pointee.phase == .opening, flow.pointee.stream >= 0 else { return finish(slot, flow, .clientReset) }
+        guard flow.pointee.phase == .opening, flow.pointee.stream >= 0, stopAt == nil else { return finish(slot, flow, .clientReset) }
+        closeWindow(flow)
         Socket.resetOnClose(flow.pointee.client)
         _ = close(flow.pointee.client)
         flow.pointee.client = -1

@@ -81,7 +81,8 @@ extension Worker {
     func growWindow(_ flow: UnsafeMutablePointer<Flow>, consumed: Int) -> Int {
         let window = flow.pointee.window
         let next = StreamWindow.next(window, consumed: consumed)
-        return next > window && setWindow(flow, next, spare: true) ? next : window
+        guard next > window, tenants.entry(flow.pointee.tenant).pointee.windowMayGrow(by: next - window) else { return window }
+        return setWindow(flow, next, spare: true) ? next : window
     }
 
     /// The stream is over, or was never opened, and the flow goes on without its window.

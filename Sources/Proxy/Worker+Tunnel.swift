@@ -227,5 +227,6 @@ extension Worker {
         }
         tunnels[slot].pointee.tunnel = nil
         tunnels.release(slot)
+        buried.append(tunnel)
     }
 }

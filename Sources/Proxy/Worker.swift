@@ -24,6 +24,9 @@ final class Worker: @unchecked Sendable {
     static let spliceThreshold: UInt64 = 64 * 1024
     static let bulkRead = 16 * 1024
 
+    /// Messages that may wait.
+    static let messages = 4096
+
     let index: Int
     let settings: ProxySettings
     let mailbox: Mailbox<WorkerMessage>
@@ -139,7 +142,7 @@ final class Worker: @unchecked Sendable {
         events = HTTP2EventBuffer()
         statistics.worker = index
         do {
-            mailbox = try Mailbox(bound: 4096)
+            mailbox = try Mailbox(bound: Self.messages)
             epoll = try Epoll()
             lookup = try CallerLookup()
             reserve = OwnedFD(consuming: try systemCall { clinux_open("/dev/null", O_RDONLY | O_CLOEXEC, 0) })
@@ -325,6 +328,10 @@ final class Worker: @unchecked Sendable {
         board[index].pointee.set(accepts: false)
         if isListening { for listener in listeners { epoll.remove(listener.fd.fd.raw) } }
         listeners.removeAll()
+        // Nobody waits for the answers that these are open for.
+        for slot in flows.liveSlots where flows[slot].pointee.phase == .opening && flows[slot].pointee.client < 0 && flows[slot].pointee.direction == .outbound {
+            finish(slot, flows[slot], .clientReset)
+        }
         for slot in tunnels.liveSlots {
             if let tunnel = tunnels[slot].pointee.tunnel { drainTunnel(slot, tunnel) }
         }

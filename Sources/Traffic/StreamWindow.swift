@@ -11,6 +11,9 @@ public enum StreamWindow {
     /// a namespace with 256 MiB start with 256 KiB each, and 11,000 fit.
     private static let ration = 256
 
+    /// A window may grow by this part of what is left of the spare memory: large ones stop first, and small ones can still become as large as they need.
+    private static let growth = 8
+
     /// The window of a new stream: a power of two from 16 to 256 KiB.
     /// - Parameters:
     ///   - memory: the namespace's bound.
@@ -22,6 +25,10 @@ public enum StreamWindow {
         while 2 * window <= min(share, most) { window *= 2 }
         return window
     }
+
+    /// Whether one window may grow by so many bytes.
+    /// - Parameters: see `initial`.
+    public static func mayGrow(by change: Int, memory: Int, charged: Int) -> Bool { change <= (memory - memory / 4 - charged) / growth }
 
     /// What a stream's reader takes in a round trip, at least, when it is the window that keeps the stream back.
     public static func most(of window: Int) -> Int { window - window / 3 }

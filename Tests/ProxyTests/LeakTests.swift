@@ -174,6 +174,9 @@ private enum Endings {
             await mesh.until { await mesh.near.statistics()[0].liveFlows == 40 }
             mesh.near.forget(mesh.tunnel)
             for fd in fds { close(fd) }
+            // Connections of the tunnel port that other parts of the agent take over.
+            let port = mesh.tunnel
+            try await blockingWork { for _ in 0..<400 { _ = try RawTunnel(port, as: "client", alpn: ["weft-plane/1"]) } }
         }
         await mesh.until { await mesh.sum { $0.liveFlows + $0.bufferedBytes } == 0 }
         let live = await mesh.sum(\.liveFlows)

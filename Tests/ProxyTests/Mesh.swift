@@ -93,7 +93,7 @@ final class Mesh {
         Snapshot(
             trustDomain: Certificates.trustDomain, names: names, services: services, byEndpoint: [:], local: local, workloads: workloads,
             listeners: workloads.map { .init(destination: listener, workload: $0) }, cgroups: CgroupIndex(),
-            trust: try Certificates.trust(), credentials: credentials, join: nil, nodeIdentity: 0, node: 0, serverNames: ["server.default.mesh.test": wanted], soleWorkload: wanted,
+            trust: try Certificates.trust(), credentials: credentials, join: nil, nodeIdentity: wanted, node: 0, serverNames: ["server.default.mesh.test": wanted], soleWorkload: wanted,
             nodeAddresses: [:], serverNameOf: [wanted: "server.default.mesh.test"])
     }
 

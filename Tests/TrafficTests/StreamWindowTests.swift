@@ -39,6 +39,13 @@ struct StreamWindowTests {
     }
 
     @Test(
+        "a window grows by an eighth of what is left of three quarters of the memory, so that large ones stop first",
+        arguments: [(2 * mi, 0, true), (2 * mi, 176 * mi, true), (2 * mi, 176 * mi + 1, false), (16 * ki, 190 * mi, true), (16 * ki, 192 * mi, false), (16 * ki, 256 * mi, false)])
+    func growth(change: Int, charged: Int, allowed: Bool) {
+        #expect(StreamWindow.mayGrow(by: change, memory: 256 * Self.mi, charged: charged) == allowed)
+    }
+
+    @Test(
         "a window doubles when two thirds of it were used in one round trip, up to 4 MiB",
         arguments: [
             (3 * ki, 0, 3 * ki), (3 * ki, 2 * ki - 1, 3 * ki), (3 * ki, 2 * ki, 6 * ki), (3 * ki, 9 * ki, 6 * ki), (2 * mi, 2 * mi, 4 * mi), (3 * mi, 3 * mi, 4 * mi),
