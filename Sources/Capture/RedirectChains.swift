@@ -107,7 +107,8 @@ struct RedirectChains {
     private func holdRules() -> [NFRule] { timeouts.map { hold.rule($0.name, .timeouts($0)) } }
 
     /// For every packet and not only for openings, or connections that begin with a SYN cookie are lost. Those that exist are left alone all the same:
-    /// their own socket is found first.
+    /// their own socket is found first. What only passes through this host, to an endpoint behind it, is not for the agent: led to a socket it would be dropped
+    /// where it is forwarded.
     private func preroutingRules() -> [NFRule] {
         func listener(_ address: IPAddress) -> NFClause { .tproxy(to: SocketAddress(address, port: settings.inboundPort)) }
         return [
@@ -115,8 +116,9 @@ struct RedirectChains {
             // With VRFs what comes back to this host does not come over lo.
             prerouting.rule("own packets", words.ownMark, .return),
             prerouting.rule("own spoofed packets", words.spoofedMark, .return),
-            prerouting.rule("local endpoints", .tcp, .destinationAndPort(in: endpointsV4), listener(.loopbackV4), .accept),
-            prerouting.rule("local endpoints, IPv6", .tcp, .destinationAndPort(in: endpointsV6), listener(.loopbackV6), .accept),
+            prerouting.rule("excluded ports", .tcp, .destinationPort(in: sets.excludedPorts), .return),
+            prerouting.rule("local endpoints", .tcp, .destinationAndPort(in: endpointsV4), .destinationIsLocal(), listener(.loopbackV4), .accept),
+            prerouting.rule("local endpoints, IPv6", .tcp, .destinationAndPort(in: endpointsV6), .destinationIsLocal(), listener(.loopbackV6), .accept),
         ]
     }
 }

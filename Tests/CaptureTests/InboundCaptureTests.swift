@@ -73,7 +73,51 @@ extension KernelTests {
             }
         }
 
-        @Test("connections that are older than the rules go on, and those of the agent go on without the rules")
+        @Test("excluded ports are not led to the agent")
+        @Control
+        func excluded() async throws {
+            let lab = try await NetLab()
+            try await serve(lab)
+            let engine = try CaptureEngine.forTest(lab) { $0.excludedPorts = [9080] }
+            engine.setInboundEndpoints(Self.both)
+            try engine.start()
+            defer { engine.stop() }
+            let proxy = try FakeProxy(engine)
+            defer { proxy.close() }
+            #expect(try await lab.callsFromFar("tcp,10.77.0.1,9080", "tcp,fd07::1,9080") == ["app 10.77.0.2", "app fd07::2"])
+        }
+
+        @Test("what is forwarded to an endpoint behind this host passes, and is led to the agent once the endpoint's address is this host's")
+        @Control
+        func forwarded() async throws {
+            let lab = try await NetLab()
+            let behind = try lab.start("unshare", "-n", "/usr/bin/python3", "-IS", "-c", Self.server)
+            let enter = "nsenter --net=/proc/\(behind)/ns/net"
+            // Before its server is there the process may still be in near's namespace.
+            try await lab.near("for i in $(seq 500); do \(enter) ss -Hltn | grep -q :9080 && break; sleep 0.01; done")
+            try await lab.near(
+                """
+                sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0
+                ip link add inner type veth peer name eth0 netns \(behind)
+                ip addr add 10.78.0.1/24 dev inner; ip -6 addr add fd08::1/64 dev inner nodad; ip link set inner up
+                \(enter) sh -ec 'sysctl -qw net.ipv6.conf.eth0.accept_dad=0; ip addr add 10.78.0.2/24 dev eth0; ip -6 addr add fd08::2/64 dev eth0 nodad; ip link set eth0 up
+                    ip route add default via 10.78.0.1; ip -6 route add default via fd08::1'
+                """)
+            try await lab.far("ip route add 10.78.0.0/24 via 10.77.0.1; ip -6 route add fd08::/64 via fd07::1")
+            let engine = try CaptureEngine.forTest(lab)
+            engine.setInboundEndpoints([SocketAddress("10.78.0.2:9080")!, SocketAddress("[fd08::2]:9080")!])
+            try engine.start()
+            defer { engine.stop() }
+            let proxy = try FakeProxy(engine)
+            defer { proxy.close() }
+            #expect(try await lab.callsFromFar("tcp,10.78.0.2,9080", "tcp,fd08::2,9080") == ["app 10.77.0.2", "app fd07::2"])
+            try await lab.near("ip addr add 10.78.0.2/32 dev lo; ip -6 addr add fd08::2/128 dev lo nodad")
+            #expect(
+                try await lab.callsFromFar("tcp,10.78.0.2,9080", "tcp,fd08::2,9080")
+                    == ["inbound 10.78.0.2:9080 from 10.77.0.2", "inbound [fd08::2]:9080 from fd07::2"])
+        }
+
+        @Test("connections that are older than the rules go on, and those of the agent go on without the rules", .timeLimit(.minutes(1)))
         @Control
         func existing() async throws {
             let lab = try await NetLab()
@@ -97,7 +141,7 @@ extension KernelTests {
                     open("\(ready)%d" % step, "w").close()
                     while step < 2 and not os.path.exists("\(ready)go%d" % step): time.sleep(0.005)
                 """
-            async let said = lab.far("/usr/bin/python3 -IS -c '\(client)'")
+            async let said = lab.far("timeout 20 /usr/bin/python3 -IS -c '\(client)'")
             func reached(_ step: Int) async { for _ in 0..<400 where access("\(ready)\(step)", F_OK) != 0 { await ControlLoop.shared.sleep(.milliseconds(5)) } }
             func go(_ step: Int) { close(creat("\(ready)go\(step)", 0o600)) }
             defer { for step in 0...2 { unlink("\(ready)go\(step)") } }
@@ -105,6 +149,7 @@ extension KernelTests {
             engine.setInboundEndpoints(Self.both, strictPorts: [9080])
             await reached(0)
             try engine.start()
+            defer { engine.stop() }
             let proxy = try FakeProxy(engine)
             defer { proxy.close() }
             #expect(try await lab.callsFromFar("tcp,10.77.0.1,9080") == [Self.led[0]])
