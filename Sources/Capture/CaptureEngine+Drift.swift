@@ -75,7 +75,7 @@ extension CaptureEngine {
     }
 
     /// What differs, and the transaction that makes those tables anew.
-    private func tableDrift(_ running: Running, _ applied: KernelState) throws(NetfilterError) -> ([String], NFTransaction) {
+    func tableDrift(_ running: Running, _ applied: KernelState) throws(NetfilterError) -> ([String], NFTransaction) {
         var lines: [String] = []
         var repair = NFTransaction()
         for wanted in [program.redirects(applied), program.refusals(applied)] {

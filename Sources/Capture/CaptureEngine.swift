@@ -212,6 +212,7 @@ package final class CaptureEngine {
     private func apply(_ wanted: KernelState, _ running: Running) {
         do throws(MeshError) {
             if let applied = running.applied {
+            var renewal: NFTransaction?
                 guard applied != wanted else { return }
                 do throws(MeshError) {
                     try commit(program.update(from: applied, to: wanted), "changing the tables", running)
@@ -221,9 +222,10 @@ package final class CaptureEngine {
                     // Somebody took a set or a table away: both are made anew below.
                     report(.problem(error))
                 }
+                    renewal = self.renewal(running, from: applied, to: wanted)
             }
             running.applied = nil
-            try commit(program.install(wanted), "loading the tables", running)
+            try commit(renewal ?? program.install(wanted), "loading the tables", running)
             running.applied = wanted
         } catch {
             report(.problem(error))
@@ -236,6 +238,15 @@ package final class CaptureEngine {
     }
 
     func commit(_ transaction: NFTransaction, _ doing: String, _ running: Running) throws(MeshError) {
+    /// First back to `applied`, then on to `wanted`. A table that is as it should be stays, for live flows lose their timeouts with that of the redirects.
+    /// - Returns: nil when nothing is known to differ.
+    private func renewal(_ running: Running, from applied: KernelState, to wanted: KernelState) -> NFTransaction? {
+        guard let (_, repair) = try? tableDrift(running, applied), !repair.isEmpty else { return nil }
+        var transaction = repair
+        transaction.append(program.update(from: applied, to: wanted))
+        return transaction
+    }
+
         do throws(NetfilterError) {
             try running.tables.commit(transaction)
             counters.transactions += 1

@@ -361,6 +361,31 @@ let gone = before.filter { !now.contains($0) }
             #expect(problems == 0)
         }
 
+        @Test("a change that finds the guard gone makes it anew, and not the redirects: live flows would lose their timeouts with them")
+        @Control
+        func keepsRedirects() async throws {
+            let lab = try await NetLab(servers: false)
+            for name in ["/a", "/b"] { lab.cgroup.make(name) }
+            let engine = try CaptureEngine.forTest(lab, "a") { $0.outboundOnAgentExit = .block }
+            try engine.start()
+            defer { engine.stop() }
+            let handle = "nft -a list table inet weft | head -1"
+            let before = try await lab.near(handle)
+            #expect(before.contains("handle"))
+            let tables = try NFTables()
+            var deletion = NFTransaction()
+            deletion.delete(NFTableID(name: KernelNames.guardTable))
+            try tables.commit(deletion)
+            // Before the deletion is noticed.
+            try engine.addSelector(Workload(name: "b", namespace: "default", account: "b", selector: .cgroup(lab.cgroup.path + "/b")))
+            let both = Set(["/a", "/b"].map { NFElement(cgroup: lab.cgroup.id($0)) })
+            #expect(Set(try tables.elements(NFTable(name: KernelNames.table).set(KernelNames.cgroupSet, key: .cgroup))) == both)
+            #expect(Set(try tables.elements(NFTable(name: KernelNames.guardTable).set(KernelNames.blockedSet, key: .cgroup))) == both)
+            #expect(try await lab.near(handle) == before)
+            engine.checkForDrift()
+            #expect(engine.counters.repairs == 0)
+        }
+
         @Test("two programs that disagree do not fight at full speed")
         @Control
         func bounded() async throws {
