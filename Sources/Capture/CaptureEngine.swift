@@ -139,7 +139,7 @@ package final class CaptureEngine {
     }
 
     /// Takes everything out of the kernel: tables, routes and rules. Connections that were captured end with the agent.
-    /// - Parameter connectionsGoOn: what was captured shall still work, until `forget`.
+    /// - Parameter connectionsGoOn: what was captured shall still work, until `forget`; new connections to virtual addresses are refused meanwhile.
     package func stop(connectionsGoOn: Bool = false) {
         guard let running else { return }
         self.running = nil
@@ -156,7 +156,7 @@ package final class CaptureEngine {
         onIndex(index)
     }
 
-    /// After `stop(connectionsGoOn: true)`: the last of the tables goes, and connections that were captured no longer work.
+    /// After `stop(connectionsGoOn: true)`: the last table and the routes go, and connections that were captured no longer work.
     package func forget() {
         guard let tables = retired else { return }
         retired = nil
@@ -175,11 +175,12 @@ package final class CaptureEngine {
             transaction.destroy(NFTableID(name: KernelNames.guardTable))
         }
         do throws(NetfilterError) { try running.tables.commit(transaction) } catch { report(.problem(Self.problem("removing the tables", error))) }
-        removeRoutes()
+        // Without a route to it, what is still served at a virtual address would stall.
+        if retired == nil { removeRoutes() }
     }
 
     private func removeRoutes() {
-        do throws(NetfilterError) { try RouteKeeper.remove(answers: retired == nil) } catch { report(.problem(Self.problem("removing routes", error))) }
+        do throws(NetfilterError) { try RouteKeeper.remove() } catch { report(.problem(Self.problem("removing routes", error))) }
     }
 
     static let stopped = MeshError(.internal, code: "capture_stopped", "capture is not running", remedy: "see weft status", retryable: true)
@@ -211,18 +212,18 @@ package final class CaptureEngine {
 
     private func apply(_ wanted: KernelState, _ running: Running) {
         do throws(MeshError) {
-            if let applied = running.applied {
             var renewal: NFTransaction?
+            if let applied = running.applied {
                 guard applied != wanted else { return }
                 do throws(MeshError) {
                     try commit(program.update(from: applied, to: wanted), "changing the tables", running)
                     running.applied = wanted
                     return
                 } catch {
-                    // Somebody took a set or a table away: both are made anew below.
+                    // Somebody took a set or a table away: it is made anew below.
                     report(.problem(error))
-                }
                     renewal = self.renewal(running, from: applied, to: wanted)
+                }
             }
             running.applied = nil
             try commit(renewal ?? program.install(wanted), "loading the tables", running)
@@ -237,7 +238,6 @@ package final class CaptureEngine {
         }
     }
 
-    func commit(_ transaction: NFTransaction, _ doing: String, _ running: Running) throws(MeshError) {
     /// First back to `applied`, then on to `wanted`. A table that is as it should be stays, for live flows lose their timeouts with that of the redirects.
     /// - Returns: nil when nothing is known to differ.
     private func renewal(_ running: Running, from applied: KernelState, to wanted: KernelState) -> NFTransaction? {
@@ -247,6 +247,7 @@ package final class CaptureEngine {
         return transaction
     }
 
+    func commit(_ transaction: NFTransaction, _ doing: String, _ running: Running) throws(MeshError) {
         do throws(NetfilterError) {
             try running.tables.commit(transaction)
             counters.transactions += 1

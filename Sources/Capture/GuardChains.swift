@@ -37,14 +37,24 @@ struct GuardChains {
 
     var all: [NFChain] { [refuse, block, output, input, translation] }
 
-    func rules() -> [NFRule] { outputRules() + inputRules() + blockRules() + refuseRules() }
+    func rules() -> [NFRule] { virtualRules() + outputRules() + inputRules() + blockRules() + refuseRules() }
 
-    private func outputRules() -> [NFRule] {
-        var rules = [
+    /// Those that stay while the agent drains: nobody serves new connections to virtual addresses, and nothing else is refused.
+    var allWhileDraining: [NFChain] { [refuse, output, translation] }
+
+    func rulesWhileDraining() -> [NFRule] { virtualRules() + refuseRules() }
+
+    private func virtualRules() -> [NFRule] {
+        [
             output.rule("connections that exist are left alone", RuleWords.isNotNew, .return),
             // A redirected packet has another destination by now.
             output.rule("virtual addresses without redirect", .destination(RuleWords.virtualV4), .goto(refuse)),
             output.rule("virtual addresses without redirect, IPv6", .destination(RuleWords.virtualV6), .goto(refuse)),
+        ]
+    }
+
+    private func outputRules() -> [NFRule] {
+        var rules = [
             output.rule("own packets", words.ownMark, .return),
             output.rule("own spoofed packets", words.spoofedMark, .return),
             // UDP is not captured while the agent runs, so it is not blocked when it does not.

@@ -42,15 +42,15 @@ package struct KernelProgram: Sendable {
     }
 
     /// Both tables go, but for what keeps connections alive that pass through the agent: the empty chain by which redirected ones are translated (see
-    /// `GuardChains.translation`), and the way back of those that carry a client's address.
+    /// `GuardChains.translation`), and the way back of those that carry a client's address. New ones to virtual addresses are still refused.
     package func retire() -> NFTransaction {
         let guarding = GuardChains(settings)
         var transaction = NFTransaction()
         transaction.destroy(NFTableID(name: KernelNames.table))
-        // A rule that asks for connections, or the kernel stops following them.
-        let follow = guarding.translation.rule("connections that exist go on", RuleWords.isNotNew, .return)
         let answers = AnswerChain(RuleWords(settings: settings), in: guarding.table)
-        transaction.install(NFRuleset(table: guarding.table, chains: [guarding.translation, answers.chain], rules: [follow] + answers.rules()))
+        transaction.install(
+            NFRuleset(
+                table: guarding.table, chains: guarding.allWhileDraining + [answers.chain], rules: guarding.rulesWhileDraining() + answers.rules()))
         return transaction
     }
 

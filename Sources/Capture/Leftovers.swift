@@ -18,14 +18,7 @@ package enum Leftovers {
             let tables = try NFTables()
             try removeRedirects(tables)
             try RouteKeeper.remove()
-            switch mode {
-            case .purge:
-                var transaction = NFTransaction()
-                transaction.destroy(NFTableID(name: KernelNames.guardTable))
-                try tables.commit(transaction)
-            case .crash(keepBlock: true): break
-            case .crash(keepBlock: false): try openGuard(tables)
-            }
+            try removeRefusals(tables, mode)
         } catch {
             throw CaptureEngine.problem("removing what an agent left", error)
         }
@@ -39,11 +32,19 @@ package enum Leftovers {
         try tables.commit(transaction)
     }
 
-    private static func openGuard(_ tables: NFTables) throws(NetfilterError) {
+    private static func removeRefusals(_ tables: NFTables, _ mode: Mode) throws(NetfilterError) {
         let table = NFTableID(name: KernelNames.guardTable)
         guard try tables.tables().contains(where: { $0.id == table }) else { return }
+        let sets = try tables.sets(table)
         var transaction = NFTransaction()
-        for set in try tables.sets(table) where [KernelNames.blockedSet, CaptureSets.strictPorts].contains(set.name) { transaction.flush(set) }
+        switch mode {
+        case .purge: transaction.destroy(table)
+        // It was told to stop and was killed while it drained (`KernelProgram.retire`): nobody waits for an agent to come back.
+        case .crash where !sets.contains(where: { $0.name == KernelNames.blockedSet }): transaction.destroy(table)
+        case .crash(keepBlock: true): break
+        case .crash(keepBlock: false):
+            for set in sets where [KernelNames.blockedSet, CaptureSets.strictPorts].contains(set.name) { transaction.flush(set) }
+        }
         try tables.commit(transaction)
     }
 }

@@ -109,13 +109,12 @@ final class RouteKeeper {
     }
 
     /// Removes everything of Weft's, by its mark of origin: also what older settings left.
-    /// - Parameter answers: also the way back of flows that carry a client's address.
-    static func remove(answers: Bool = true) throws(NetfilterError) {
+    static func remove() throws(NetfilterError) {
         let routing = try Routing()
         for family in [IPAddress.Family.v4, .v6] {
             var tables: Set<UInt32> = [Route.mainTable]
             do throws(NetfilterError) {
-                for rule in try routing.rules(family) where answers && rule.origin == Route.weftProtocol {
+                for rule in try routing.rules(family) where rule.origin == Route.weftProtocol {
                     tables.insert(rule.table)
                     try routing.destroy(rule)
                 }

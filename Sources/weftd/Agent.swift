@@ -154,9 +154,12 @@ final class Agent {
 
     // MARK: End
 
-    /// SIGTERM: orderly, within `timeouts.drain`. A second one ends at once.
+    /// SIGTERM: orderly, within `timeouts.drain`. A second one ends at once, and leaves nothing in the kernel either.
     func stop() async {
-        if isStopping { exit(0) }
+        if isStopping {
+            mesh?.capture.forget()
+            exit(0)
+        }
         isStopping = true
         notifier.stopping("flows have \(configuration.timeouts.drain) to finish")
         logger.info("weftd stops")

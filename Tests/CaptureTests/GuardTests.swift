@@ -1,5 +1,6 @@
 import Glibc
 import MeshModel
+import Netfilter
 import Platform
 import Reactor
 import Testing
@@ -199,9 +200,69 @@ extension KernelTests {
             try Leftovers.remove(.purge)
             #expect(try await lab.near("nft list tables") == "")
             #expect(isClean(try await lab.near(routing)))
-            // With nothing there it is no error.
+            // With nothing there it is no error, and nftables is not touched.
+            let monitor = try NFMonitor()
             try Leftovers.remove(.purge)
             try Leftovers.remove(.crash(keepBlock: false))
+            #expect(try monitor.drain().isEmpty)
+        }
+
+        @Test("an agent that was killed while it drained leaves nothing", arguments: [true, false])
+        @Control
+        func killedWhileDraining(keepBlock: Bool) async throws {
+            let lab = try await NetLab(servers: false)
+            let state = "nft list ruleset; ip rule; ip -6 rule; ip route show table all; ip -6 route show table all"
+            let before = try await lab.near(state)
+            let engine = try CaptureEngine.forTest(lab) { $0.outboundOnAgentExit = .block }
+            try engine.start()
+            engine.stop(connectionsGoOn: true)
+            #expect(try await lab.near("nft list tables") == "table inet weft-guard\n")
+            try Leftovers.remove(.crash(keepBlock: keepBlock))
+            #expect(try await lab.near(state) == before)
+        }
+
+        @Test("while the agent drains, flows to virtual addresses go on though there is no default route, and new ones are refused at once")
+        @Control
+        func draining() async throws {
+            let lab = try await NetLab(servers: false)
+            try await lab.near("ip route del default; ip -6 route del default")
+            for name in ["/a", "/free"] { lab.cgroup.make(name) }
+            let engine = try CaptureEngine.forTest(lab, "a")
+            try engine.start()
+            defer { engine.stop() }
+            let echo = """
+                import socket, threading
+                s = socket.create_server(("", 16001), family=socket.AF_INET6, dualstack_ipv6=True)
+                def serve(c):
+                    while d := c.recv(9): c.sendall(d)
+                while True: threading.Thread(target=serve, args=(s.accept()[0],)).start()
+                """
+            try lab.start("/usr/bin/python3", "-IS", "-c", echo)
+            for _ in 0..<400 where try await !lab.near("ss -Hltn").contains(":16001") { await ControlLoop.shared.sleep(.milliseconds(10)) }
+            let client = """
+                import socket, sys, time
+                cs = [socket.create_connection(a, 5) for a in (("240.240.1.2", 80), ("fd77:6566:7400::7", 443))]
+                out = open(sys.argv[1], "w", buffering=1)
+                while True:
+                    for c in cs: c.sendall(b"x"); assert c.recv(1) == b"x"
+                    out.write("x\\n"); time.sleep(0.01)
+                """
+            let log = "/tmp/weft-test-draining-\(getpid())"
+            defer { unlink(log) }
+            try lab.start(in: "/a", "/usr/bin/python3", "-IS", "-c", client, log)
+            func echoes() -> Int { (TextFile.read(log) ?? "").utf8.count / 2 }
+            func reach(_ count: Int) async { for _ in 0..<400 where echoes() < count { await ControlLoop.shared.sleep(.milliseconds(5)) } }
+            await reach(5)
+            engine.stop(connectionsGoOn: true)
+            let stopped = echoes()
+            #expect(stopped >= 5)
+            await reach(stopped + 20)
+            #expect(echoes() >= stopped + 20)
+            for cgroup in ["/a", "/free"] {
+                #expect(try await lab.calls(in: cgroup, "tcp,240.240.1.2,80", "tcp,fd77:6566:7400::7,443") == ["ECONNREFUSED", "ECONNREFUSED"])
+            }
+            engine.forget()
+            #expect(try await lab.near("nft list tables; ip route show 240.240.0.0/16; ip -6 route show fd77:6566:7400::/48") == "")
         }
 
         @Test("a second agent in one network namespace is refused, and the first keeps working")

@@ -109,6 +109,26 @@ extension Lab {
             }
         }
 
+        @Test("a second SIGTERM ends the draining, and leaves no table, rule or route")
+        func twice() throws {
+            try LabNetwork.with { network in
+                let (a, _) = try LabMesh.pair(network, extra: "timeouts:\n  drain: 60s\n")
+                let held = try a.start("web", "bash", "-c", "exec 3<>/dev/tcp/reviews/9080 && echo ready && sleep 600")
+                try held.says("ready")
+                a.agent?.signal(SIGTERM)
+                try Clock.until("it drains") { try a.shell("nft list tables") == "table inet weft-guard\n" }
+                #expect(try a.stopAgent(seconds: 5) == 0)
+                try expectNothing(a)
+            }
+        }
+
+        /// No table, rule or route of Weft's is in the host's kernel.
+        private func expectNothing(_ host: LabHost) throws {
+            #expect(try host.shell("nft list ruleset").isEmpty)
+            let routing = try host.shell("ip rule; ip -6 rule; ip route show table all; ip -6 route show table all")
+            for word in ["240.240.", "fd77:", "fwmark", "1650"] { #expect(!routing.contains(word), "\(host.name): \(word) in \(routing)") }
+        }
+
         @Test("an orderly stop leaves no table, rule, route or socket file, and a restart under load serves again")
         func restart() throws {
             try LabNetwork.with { network in
@@ -117,9 +137,7 @@ extension Lab {
                 try load.succeeds(20)
                 for host in [b, a] {
                     #expect(try host.stopAgent() == 0, "\(host.agentLog.suffix(500))")
-                    #expect(try host.shell("nft list ruleset").isEmpty)
-                    let routing = try host.shell("ip rule; ip -6 rule; ip route show table all; ip -6 route show table all")
-                    for word in ["240.240.", "fd77:", "fwmark", "1650"] { #expect(!routing.contains(word), "\(host.name): \(word) in \(routing)") }
+                    try expectNothing(host)
                     #expect(!Files.exists(host.socket))
                     try host.startAgent()
                     try load.succeeds(since: Clock.now)
