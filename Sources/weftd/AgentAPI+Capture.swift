@@ -34,7 +34,10 @@ extension AgentAPI {
 
     @Control
     func captures() async throws(APIError) -> CaptureList {
-        try await explained { () async throws(MeshError) in CaptureList(captures: try requireMesh().capture.list().map(entry)) }
+        try await explained { () async throws(MeshError) in
+            let mesh = try requireMesh()
+            return CaptureList(captures: mesh.capture.list().map { entry($0, in: mesh) })
+        }
     }
 
     @Control
@@ -49,13 +52,13 @@ extension AgentAPI {
                     remedy: "change it there, and run `weft reload`")
             }
             var report = CaptureReport(
-                capture: entry(WorkloadCapture(waiting: workload)), dropIn: dropIn(workload, mesh),
+                capture: entry(WorkloadCapture(waiting: workload), in: mesh), dropIn: dropIn(workload, mesh),
                 notes: ["connections that exist now are left alone; new ones are captured"])
             if request.dryRun { return report }
             try mesh.capture.addSelector(workload)
             try mesh.captureStore.save(mesh.capture.list().filter(\.isAdded).map(\.workload))
             mesh.ensureIdentities()
-            if let now = mesh.capture.list().first(where: { $0.workload.name == workload.name }) { report.capture = entry(now) }
+            if let now = mesh.capture.list().first(where: { $0.workload.name == workload.name }) { report.capture = entry(now, in: mesh) }
             return report
         }
     }
@@ -76,7 +79,9 @@ extension AgentAPI {
             mesh.capture.removeSelector(named: found.workload.name)
             try mesh.captureStore.save(mesh.capture.list().filter(\.isAdded).map(\.workload))
             mesh.ensureIdentities()
-            return CaptureReport(capture: entry(found), dropIn: dropIn(found.workload, mesh), notes: ["connections that exist now go on through the proxy until they end"])
+            return CaptureReport(
+                capture: entry(found, in: mesh), dropIn: dropIn(found.workload, mesh),
+                notes: ["connections that exist now go on through the proxy until they end"])
         }
     }
 
@@ -140,14 +145,14 @@ extension AgentAPI {
     }
 
     @Control
-    private func entry(_ capture: WorkloadCapture) -> CaptureEntry {
+    private func entry(_ capture: WorkloadCapture, in mesh: Mesh) -> CaptureEntry {
         let (kind, selector) = capture.workload.selector.parts
         let refusals = capture.cgroups.compactMap { cgroup in cgroup.refusal.map { "\(cgroup.path): \($0)" } }
         return CaptureEntry(
             kind: CaptureKind(rawValue: kind) ?? .unit, selector: selector, workload: capture.workload.name, namespace: capture.workload.namespace,
             account: capture.workload.account, allowDelegated: capture.workload.allowDelegated, origin: capture.isAdded ? .api : .configuration,
             state: CaptureEntry.State(rawValue: capture.state.rawValue) ?? .waiting,
-            reason: agent.configuration.capture.enabled ? refusals.joined(separator: "; ") : "capture is off on this node",
+            reason: mesh.configuration.capture.enabled ? refusals.joined(separator: "; ") : "capture is off on this node",
             cgroups: capture.cgroups.filter { $0.refusal == nil }.map(\.path))
     }
 }

@@ -70,6 +70,8 @@ extension AgentConfiguration {
         result.explicit = listeners.map(\.address)
         result.excludedMark = capture.marks.excluded
         result.spoofedMark = capture.marks.spoofed
+        // What applications send to a client's address finds back by a mark and a route that only capture sets up.
+        result.keepClientAddress = capture.enabled
         result.timeouts.connect = timeouts.connect
         result.timeouts.handshake = timeouts.handshake
         result.timeouts.idle = timeouts.idle

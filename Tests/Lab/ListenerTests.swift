@@ -30,6 +30,26 @@ extension Lab {
                 #expect(try a.ask(Status.self, "status").state == .ready)
                 let adding = try a.weft("capture", "add", "other.service", "--dry-run")
                 #expect(capture || (!adding.succeeded && adding.errors.contains("capture.enabled: false")), "\(adding.errors)")
+                // A reload changes nothing about it, and so not what is said.
+                try a.configure(workloads: ["web"], extra: listeners, capture: "enabled: \(!capture)")
+                #expect(try a.ask(ReloadReport.self, "reload").needsRestart == ["capture.enabled"])
+                let reason = try a.ask(CaptureList.self, "capture", "list").captures.first?.reason
+                #expect(reason == (capture ? "" : "capture is off on this node"))
+            }
+        }
+
+        @Test("a captured process reaches an application of a node that captures nothing; the application sees that node's own address")
+        func answers() throws {
+            try LabNetwork.with { network in
+                let a = try network.host("a", workloads: ["web"])
+                let b = try network.host("b", workloads: ["reviews"], capture: "enabled: false")
+                try b.declare("reviews")
+                _ = try b.serve("reviews", "echo.py", "9080")
+                try LabMesh.form([a, b])
+                try Clock.until("reviews is usable from a") { try a.usable("reviews") == 1 }
+                try LabMesh.certified([a, b])
+                let answer = try a.run("web", "curl", "-sS", "--max-time", "5", "http://reviews:9080/")
+                #expect(answer.out == "plaintext-answer from echo to \(b.address)\n", "\(answer.errors)")
             }
         }
     }
