@@ -124,6 +124,17 @@ struct CommandTests {
         #expect(version.output == "weft   \(WeftVersion.current)\n")
     }
 
+    @Test(arguments: [("capture_off", true), ("not_member", true), ("capture_stopped", true), ("capture_refused", false)])
+    func `lets a unit start that would not be captured anyway, and no unit that is refused`(code: String, starts: Bool) async throws {
+        var state = TestAgent.State()
+        state.captureRefusal = APIError(.conflict, code: code, "the reason", remedy: "")
+        try await withAgent(TestAgent(state)) { weft, _ in
+            let allowed = await weft("capture", "ready", "web", "--allow-without-agent")
+            #expect(allowed.status == (starts ? 0 : 1) && allowed.error.contains("the reason: web starts without the mesh") == starts, "\(allowed)")
+            #expect(await weft("capture", "ready", "web").status == 1)
+        }
+    }
+
     @Test(.enabled(if: geteuid() == 0, "needs root to run the program as another user"))
     func `names the group when the socket may not be opened`() async throws {
         let scratch = Scratch()

@@ -16,6 +16,8 @@ package final class TestAgent: AgentControl {
         package var reload = ReloadReport(changed: ["log.level"], needsRestart: ["workers"], errors: [])
         /// What `captureReady` takes; longer than the request's timeout is a timeout.
         package var captureDelay = Duration.zero
+        /// What `captureReady` says instead.
+        package var captureRefusal: APIError?
         package var lastReady: CaptureReadyRequest?
         package var lastRegistration: ServiceRegistration?
         package var lastJoin: JoinRequest?
@@ -141,6 +143,7 @@ package final class TestAgent: AgentControl {
     }
     package func captureReady(_ request: CaptureReadyRequest) async throws(APIError) -> CaptureReadyReport {
         state.withLock { $0.lastReady = request }
+        if let refusal = read(\.captureRefusal) { throw refusal }
         let delay = read(\.captureDelay)
         let bound = Duration.seconds(request.timeoutSeconds)
         // A stop cancels the wait; the answer then goes nowhere.

@@ -138,7 +138,7 @@ struct CaptureCommand: AsyncParsableCommand {
         var unit: String
         @Option(help: ArgumentHelp("How long to wait, as 10s.", valueName: "time"))
         var timeout = TimeSpan(seconds: Int64(CaptureReadyRequest.defaultTimeoutSeconds))
-        @Flag(help: "Let the unit start without the mesh when no agent runs: succeed with a warning.")
+        @Flag(help: "Let the unit start without the mesh when no agent runs, or it captures nothing: succeed with a warning.")
         var allowWithoutAgent = false
         @OptionGroup var global: GlobalOptions
 
@@ -155,9 +155,16 @@ struct CaptureCommand: AsyncParsableCommand {
                     timeout: .seconds(timeout.seconds + 5))
                 try global.show(report) { "\(Text.printable($0.unit)) is captured: \(Text.printable($0.cgroups.joined(separator: " ")))\n" }
             } catch let failure as Failure where failure.status == .unavailable && allowWithoutAgent {
-                Terminal.error("warning: \(failure.message): \(unit) starts without the mesh\n")
+                warn(failure.message)
+            } catch let refusal as APIError where Self.capturesNobody.contains(refusal.code) && allowWithoutAgent {
+                warn(refusal.message)
             }
         }
+
+        /// What the agent says when it captures no unit at all: it is in no mesh, its capture is off, or it is about to stop.
+        private static let capturesNobody: Set = ["not_member", "capture_off", "capture_stopped"]
+
+        private func warn(_ reason: String) { Terminal.error("warning: \(reason): \(unit) starts without the mesh\n") }
     }
 }
 
