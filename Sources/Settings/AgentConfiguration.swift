@@ -56,7 +56,7 @@ package struct CaptureSection: Hashable, Sendable {
     /// False: the kernel's packet filter is left alone. Only `listeners:` and other nodes' tunnels bring flows then.
     package var enabled = true
     package var onExitOutbound = ExitMode.bypass
-    /// `block` refuses plaintext only where policy is STRICT.
+    /// `block` refuses plaintext only where policy is STRICT, so nowhere until there are authorization policies.
     package var onExitInbound = ExitMode.block
     /// Ports that are never captured, in either direction.
     package var excludedPorts: [UInt16] = [22]
