@@ -25,7 +25,7 @@ struct FairnessTests {
             $0.limits.unsentBytes = 64 << 10
         }
         // So little that each flow gets the smallest window; the fast one starts with it, too.
-        let (bound, window) = (32 << 20, StreamWindow.smallest)
+        let (bound, window) = (20 << 20, StreamWindow.smallest)
         mesh.near.tenants.setLimits(NamespaceLimits(memory: bound))
         let entry = mesh.entry
         let alone = try await Self.fast(entry)

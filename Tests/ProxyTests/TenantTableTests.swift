@@ -109,7 +109,7 @@ struct TenantTableTests {
 
     @Test("bytes that wait cost nothing beyond the window that was advertised for them", arguments: [Direction.outbound, .tunnel])
     func windowPays(direction: Direction) throws {
-        let (worker, slot, flow) = try Self.flow(direction, memory: 64 << 20)
+        let (worker, slot, flow) = try Self.flow(direction, memory: 32 << 20)
         let window = try #require(worker.openWindow(flow))
         #expect(window == 32 << 10 && flow.pointee.window == window)
         let bytes = [UInt8](repeating: 7, count: 80_000)
@@ -137,7 +137,7 @@ struct TenantTableTests {
         #expect(worker.openWindow(flow) == 16 << 10)
         var window = 16 << 10
         for _ in 0..<10 { window = worker.growWindow(flow, consumed: window) }
-        #expect(window == 128 << 10)
+        #expect(window == 32 << 10)
         #expect(worker.charge(flow, 128 << 10))
         worker.closeWindow(flow)
         #expect(worker.charge(flow, (128 << 10) - (16 << 10)) && worker.openWindow(flow) == 16 << 10)

@@ -22,10 +22,10 @@ struct TenantTests {
         // The other namespace does not notice.
         for _ in 0..<4 { open.append(try #require(try await Self.call(mesh.neighbour!))) }
         #expect(await mesh.ends(1).map(\.end) == [.namespaceFlowLimit])
-        // With the default bound: less for the second flow than for the first.
-        let (first, next) = direct ? (0, 0) : (128 << 10, 64 << 10)
-        #expect(mesh.near.figures("shop") == .init(namespace: "shop", flows: 2, memory: first + next, refused: [.flows: 1, .rate: 0, .memory: 0]))
-        #expect(mesh.near.figures("batch") == .init(namespace: "batch", flows: 4, memory: first + 3 * next, refused: [.flows: 0, .rate: 0, .memory: 0]))
+        // The first streams under the default bound start with the largest.
+        let window = direct ? 0 : StreamWindow.largestInitial
+        #expect(mesh.near.figures("shop") == .init(namespace: "shop", flows: 2, memory: 2 * window, refused: [.flows: 1, .rate: 0, .memory: 0]))
+        #expect(mesh.near.figures("batch") == .init(namespace: "batch", flows: 4, memory: 4 * window, refused: [.flows: 0, .rate: 0, .memory: 0]))
 
         mesh.near.tenants.setLimits(NamespaceLimits(flows: 3))
         open.append(try #require(try await Self.call(mesh.entry)))
