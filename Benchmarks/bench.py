@@ -38,7 +38,7 @@ PATIENCE = 120
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Scenarios: " + ", ".join(one.name for one in scenarios.ALL))
     parser.add_argument("--scenario", default="", help="names, or beginnings of names, with commas between them; default: all")
-    parser.add_argument("--rounds", type=int, default=5, choices=range(1, 101), metavar="N", help="default 5")
+    parser.add_argument("--rounds", type=int, choices=range(1, 101), metavar="N", help="default: what the scenario says, mostly 5")
     parser.add_argument("--seconds", type=float, help="of each sample; default: what the scenario says")
     parser.add_argument("--contenders", default="", help="names with commas between them; default: all. The results are not stored then")
     return parser.parse_args()
@@ -70,7 +70,7 @@ class Run:
         try:
             if not scenario.fresh:
                 self.attempt(contenders, lambda contender: self.ready(scenario, contender))
-            for number in range(self.options.rounds):
+            for number in range(self.options.rounds or scenario.rounds):
                 order = contenders if number % 2 == 0 else contenders[::-1]
                 self.attempt(order, lambda contender: samples[contender.name].append(self.sample(scenario, contender, number)))
                 contenders = [contender for contender in contenders if contender in order]
@@ -101,10 +101,11 @@ class Run:
     def sample(self, scenario, contender, number):
         if scenario.fresh:
             self.ready(scenario, contender)
-        self.patience -= self.others.wait_for_quiet(self.patience)
+        if scenario.timed:
+            self.patience -= self.others.wait_for_quiet(self.patience)
         self.others.start()
         figures = scenario.sample(scenario, contender, self.options.seconds or scenario.seconds)
-        others = self.others.cores()
+        others = self.others.cores() if scenario.timed else 0
         self.tell(number, contender, figures, others)
         self.place.empty_logs()
         if scenario.fresh:
@@ -151,7 +152,7 @@ def commit():
 def measure(options, place):
     running = Run(options, place)
     for scenario in chosen(options.scenario):
-        facts = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "rounds": options.rounds, "seconds": options.seconds or scenario.seconds,
+        facts = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "rounds": options.rounds or scenario.rounds, "seconds": options.seconds or scenario.seconds,
                  "commit": commit(), "rules": rules(scenario)}
         result = results.scenario_result(scenario, running.scenario(scenario), facts)
         print(report.text(scenario.name, result), flush=True)

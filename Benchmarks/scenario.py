@@ -48,8 +48,11 @@ class Scenario:
     fresh: bool = False
     # Contenders are asked before they are measured; not where asking would spoil the measurement.
     check: bool = True
-    # Rounds are this long unless told otherwise.
+    # What is measured is time: other programs disturb it.
+    timed: bool = True
+    # Rounds are this long, and so many, unless told otherwise.
     seconds: float = 5
+    rounds: int = 5
     flows: int = 0
     message: int = 64
     services: tuple = field(default=("echo",))

@@ -53,12 +53,12 @@ def memory():
     kernel = [also("kernel", "the kernel's, callers and servers included", "KiB"), also("flows", "flows", "")]
     return [
         Scenario("idle-plain", "Memory of an idle plaintext flow, of 8,000", "plain", PLAIN, [
-            Row("near", "anonymous memory of the proxy", "KiB", limit=2.5), *kernel], samples.idle, fresh=True, flows=8000),
+            Row("near", "anonymous memory of the proxy", "KiB", limit=2.5), *kernel], samples.idle, fresh=True, timed=False, flows=8000),
         Scenario("idle-pair", "Memory of an idle flow with mutual TLS between two proxies, of 10,000", "pair", PAIR, [
             Row("near", "anonymous memory of the callers' proxy", "KiB", limit=4), Row("far", "anonymous memory of the servers' proxy", "KiB", limit=4), *kernel],
-            samples.idle, fresh=True, flows=10000),
+            samples.idle, fresh=True, timed=False, flows=10000),
         Scenario("rest", "Memory of a proxy at rest", "plain", PLAIN[1:], [
-            Row("anonymous", "anonymous", "MB", limit=10), Row("resident", "resident", "MB", limit=40)], samples.rest, fresh=True, check=False),
+            Row("anonymous", "anonymous", "MB", limit=10), Row("resident", "resident", "MB", limit=40)], samples.rest, fresh=True, check=False, timed=False),
     ]
 
 
