@@ -325,7 +325,7 @@ final class Worker: @unchecked Sendable {
     private func drain(until deadline: MonotonicTime) {
         guard stopAt == nil else { return }
         stopAt = deadline
-        board[index].pointee.set(accepts: false)
+        takesNoMore()
         if isListening { for listener in listeners { epoll.remove(listener.fd.fd.raw) } }
         listeners.removeAll()
         // Nobody waits for the answers that these are open for.
