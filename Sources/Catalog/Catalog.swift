@@ -63,7 +63,7 @@ package final class Catalog {
         precondition(!isStarted, "a catalog starts once")
         keys.use(credentials)
         self.credentials = credentials
-        let opened = try await store.open(now: .now())
+        let opened = try await store.open(now: .now(), salt: .random(in: .min ... .max))
         let registered = try await store.registered()
         let remote = credentials == nil ? (deltas: [], warning: nil) : await store.remote(keys.authority)
         for warning in [opened.warning, remote.warning] { if let warning { logger.warning("\(warning)") } }

@@ -38,7 +38,7 @@ struct Simulation {
     init(seed: UInt64, nodes: Int) {
         random = Seeded(seed)
         names = (0..<nodes).map { "n\($0)" }
-        for name in names { start(name, generation: 1, remote: []) }
+        for name in names { start(name, generation: nextGeneration(after: 0), remote: []) }
     }
 
     mutating func start(_ name: String, generation: UInt64, remote: [OriginDelta]) {
@@ -103,10 +103,12 @@ struct Simulation {
         flush(b)
     }
 
+    /// The clock stands still, so lives come to the same number often.
+    mutating func nextGeneration(after last: UInt64) -> UInt64 { Generation.after(last, salt: random.next()) }
+
     mutating func restart(_ name: String, keepsState: Bool) {
         for other in names { cut(name, other) }
-        let generation = keepsState ? (saved[name]?.generation ?? 0) + 1 : 1
-        start(name, generation: generation, remote: keepsState ? cores[name]?.remote(bytes: 1 << 30) ?? [] : [])
+        start(name, generation: nextGeneration(after: keepsState ? saved[name]?.generation ?? 0 : 0), remote: keepsState ? cores[name]?.remote(bytes: 1 << 30) ?? [] : [])
     }
 
     // MARK: The network

@@ -13,26 +13,28 @@ import Testing
     private func put(_ text: String, _ name: String) throws { try AtomicFile.write(Array(text.utf8), to: "\(directory)/\(name)", mode: 0o600) }
 
     @Test func eachStartIsANewGenerationWhateverTheClockSays() async throws {
-        let store = CatalogStore(directory: directory)
-        #expect(try await store.open(now: WallTime(seconds: 1_000)).generation == 1_000)
-        #expect(try await store.open(now: WallTime(seconds: 1_000)).generation == 1_001)
-        #expect(try await store.open(now: WallTime(seconds: 5)).generation == 1_002, "the clock went back")
-        #expect(try await store.open(now: WallTime(seconds: 9_000)).generation == 9_000)
-        #expect(try await CatalogStore(directory: directory).open(now: WallTime(seconds: -5)).generation == 9_001)
+        func next(_ seconds: Int64, _ salt: UInt64) async throws -> UInt64 {
+            try await CatalogStore(directory: directory).open(now: WallTime(seconds: seconds), salt: salt).generation
+        }
+        #expect(try await next(1_000, 7) == 1_000 << 20 | 7)
+        #expect(try await next(1_000, 3) == 1_001 << 20 | 3)
+        #expect(try await next(5, .max) == 1_002 << 20 | 0xfffff, "the clock went back")
+        #expect(try await next(9_000, 0) == 9_000 << 20)
+        #expect(try await next(-5, 1 << 20) == 9_001 << 20, "no more than the low bits of the salt count")
     }
 
     @Test func aDamagedGenerationIsWarnedOfAndTheClockHelps() async throws {
         let store = CatalogStore(directory: directory)
-        _ = try await store.open(now: WallTime(seconds: 1_000))
+        _ = try await store.open(now: WallTime(seconds: 1_000), salt: 1)
         try put("{\"generation\":", "generation.json")
-        let opened = try await store.open(now: WallTime(seconds: 2_000))
-        #expect(opened.generation == 2_000)
+        let opened = try await store.open(now: WallTime(seconds: 2_000), salt: 2)
+        #expect(opened.generation == 2_000 << 20 | 2)
         #expect(opened.warning?.contains("generation.json") == true)
     }
 
     @Test func registeredInstancesComeBackAsTheyWere() async throws {
         let store = CatalogStore(directory: directory)
-        _ = try await store.open(now: .now())
+        _ = try await store.open(now: .now(), salt: 0)
         #expect(try await store.registered().isEmpty)
         let instance = LocalInstance(
             service: ServiceName("reviews.shop")!, port: 80, address: SocketAddress("[2001:db8::7]:9080")!,
@@ -48,7 +50,7 @@ import Testing
     @Test(arguments: ["", "[]", #"{"version":1,"instances":[{"service":"x"}]}"#])
     func damagedRegistrationsAreAnErrorThatNamesTheFile(_ text: String) async throws {
         let store = CatalogStore(directory: directory)
-        _ = try await store.open(now: .now())
+        _ = try await store.open(now: .now(), salt: 0)
         try put(text, "registered.json")
         let error = await #expect(throws: MeshError.self) { _ = try await store.registered() }
         #expect(error?.code == "state_corrupt" && error?.message.contains("registered.json") == true)
@@ -56,7 +58,7 @@ import Testing
 
     @Test func damagedRecordsOfOthersAreJustNotUsed() async throws {
         let store = CatalogStore(directory: directory)
-        _ = try await store.open(now: .now())
+        _ = try await store.open(now: .now(), salt: 0)
         var origin = CatalogCore.test("a")
         try origin.putEndpoint("reviews.default", "192.0.2.1:80")
         origin.commit(.at(0))
@@ -70,7 +72,7 @@ import Testing
 
     @Test func recordsOnDiskThatWereTamperedWithAreRefusedLikeAnyOthers() async throws {
         let store = CatalogStore(directory: directory)
-        _ = try await store.open(now: .now())
+        _ = try await store.open(now: .now(), salt: 0)
         var origin = CatalogCore.test("a")
         try origin.putEndpoint("reviews.default", "192.0.2.1:80")
         origin.commit(.at(0))

@@ -92,7 +92,7 @@ extension CatalogCore {
         if let last = lastJump, now - last < limits.jumpInterval { return }
         lastJump = now
         counters.generationJumps += 1
-        generation = seen + 1
+        generation = Generation.after(seen, salt: generation)
         effects.append(.event(.generationJumped(from: seen, to: generation)))
         effects.append(.saveGeneration(generation))
         let waiting = pending

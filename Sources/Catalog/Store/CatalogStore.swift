@@ -16,8 +16,10 @@ actor CatalogStore {
 
     private struct GenerationFile: Codable { var generation: UInt64 }
 
-    /// Makes the directory and takes the next generation: above the last and not below the clock, so that a lost directory is no lost order.
-    func open(now: WallTime) throws(MeshError) -> (generation: UInt64, warning: String?) {
+    /// Makes the directory and takes the next generation.
+    ///
+    /// - Parameter salt: any number that another life of this node does not have.
+    func open(now: WallTime, salt: UInt64) throws(MeshError) -> (generation: UInt64, warning: String?) {
         try AtomicFile.privateDirectory(directory)
         var last: UInt64 = 0
         var warning: String?
@@ -28,7 +30,7 @@ actor CatalogStore {
                 warning = "\(directory)/generation.json is damaged (\(error)); the clock gives the new generation"
             }
         }
-        let generation = max(last + 1, UInt64(max(1, now.seconds)))
+        let generation = Generation.after(last, seconds: UInt64(max(1, now.seconds)), salt: salt)
         try save(generation: generation)
         return (generation, warning)
     }
