@@ -23,6 +23,9 @@ final class Worker: @unchecked Sendable {
     /// A flow is spliced once so much has passed, and while a turn brings at least `bulkRead`.
     static let spliceThreshold: UInt64 = 64 * 1024
     static let bulkRead = 16 * 1024
+    /// The worker is given its share of the processor in pieces so long, in nanoseconds: where all processors are busy, small messages wait less for it, and for
+    /// another's bulk. (The kernel's own pieces of 1.4 ms or more made 5 ms at p99 where these make 4.)
+    private static let timeSlice: UInt64 = 500_000
 
     /// Messages that may wait.
     static let messages = 4096
@@ -192,6 +195,8 @@ final class Worker: @unchecked Sendable {
     /// Runs until drained. Called once, on the worker's own thread.
     func run() {
         clinux_name_thread("weft-worker-\(index)")
+        // Best effort: a filter of system calls or an older kernel leaves the default.
+        _ = clinux_set_slice(Self.timeSlice)
         let buffer = UnsafeMutableBufferPointer<epoll_event>.allocate(capacity: 256)
         defer { buffer.deallocate() }
         while true {

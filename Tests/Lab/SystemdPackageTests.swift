@@ -41,6 +41,8 @@ struct SystemdPackageTests {
         let main = "$(systemctl show weft -p MainPID --value)"
         #expect(try box.must("grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/\(main)/status | tr -s '\\t' ' '").lines == ["CapEff: 0000000000081000", "NoNewPrivs: 1", "Seccomp: 2"])
 
+        #expect(try box.must("grep -h '^se.slice' /proc/\(main)/task/*/sched | tr -d ' ' | sort | uniq -c | tr -s ' '").lines.contains(" 2 se.slice:500000"), "each worker's")
+
         try box.must("weft init lab.example")
         try box.wait("weft status --output json | grep -q '\"ready\"'")
         try box.must("printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/etc/systemd/system/shop.service; systemctl daemon-reload; weft capture add shop.service; systemctl start shop")

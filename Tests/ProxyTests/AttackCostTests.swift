@@ -33,9 +33,9 @@ private enum Costs {
         var (first, last) = (0, 0)
         for pass in 0..<2 {
             for attack in Attack.floods {
-                let before = workerSeconds()
+                let before = WorkerThreads.seconds
                 let outcome = try await blockingWork { try attack.run(address, endpoint) }
-                let spent = workerSeconds() - before
+                let spent = WorkerThreads.seconds - before
                 must(spent < most, "\(attack.testDescription): \(spent) s for \(outcome.rounds) rounds")
                 let held = await mesh.far.statistics()[0].bufferedBytes
                 must(held == 0, "\(attack.testDescription): \(held) bytes held")
@@ -74,33 +74,7 @@ private enum Costs {
         for fd in fds { close(fd) }
     }
 
-    /// What the threads of this process's workers have run.
-    private static func workerSeconds() -> Double {
-        var nanoseconds = 0.0
-        for task in names("/proc/self/task") where text("/proc/self/task/\(task)/comm").hasPrefix("weft-worker") {
-            nanoseconds += Double(text("/proc/self/task/\(task)/schedstat").split(separator: " ").first ?? "0") ?? 0
-        }
-        return nanoseconds / 1e9
-    }
-
     private static func must(_ condition: Bool, _ what: @autoclosure () -> String) {
         if !condition { Issue.record("\(what())") }
-    }
-
-    private static func text(_ path: String) -> String {
-        guard let file = fopen(path, "r") else { return "" }
-        defer { fclose(file) }
-        var bytes = [UInt8](repeating: 0, count: 256)
-        return String(decoding: bytes.prefix(fread(&bytes, 1, 256, file)), as: UTF8.self)
-    }
-
-    private static func names(_ path: String) -> [String] {
-        guard let directory = opendir(path) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            names.append(withUnsafePointer(to: &entry.pointee.d_name) { $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) } })
-        }
-        return names.filter { !$0.hasPrefix(".") }
     }
 }

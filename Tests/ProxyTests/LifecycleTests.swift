@@ -18,6 +18,15 @@ struct LifecycleTests {
     }
 
     @Control
+    @Test("a worker has its share of the processor in short pieces, where the kernel can do that")
+    func timeSlice() async throws {
+        let mesh = try await Mesh([try Peers.server(Peers.echo)])
+        _ = await (mesh.near.statistics(), mesh.far.statistics())
+        for slice in WorkerThreads.slices { #expect(slice == "500000") }
+        await mesh.stop()
+    }
+
+    @Control
     @Test("connections wait for the first snapshot, and are served then")
     func held() async throws {
         let mesh = try await Mesh([try Peers.server(Peers.echo)], start: false)

@@ -24,6 +24,10 @@ int clinux_unshare(int flags);
 
 void clinux_name_thread(const char *name);
 
+// Asks the scheduler to give this thread its share of the processor in pieces of this length, and so to let it wait less for each (sched_setattr(2)).
+// Its share stays the same. Linux before 6.12 takes no notice; a thread with another policy than SCHED_OTHER is left as it is. -1 with errno.
+int clinux_set_slice(uint64_t nanoseconds);
+
 // The thread's errno; a function, so that nothing runs between a call and this.
 int clinux_errno(void);
 
