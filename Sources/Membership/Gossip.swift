@@ -143,6 +143,11 @@ package final class Gossip {
         step(.setMeta(meta))
     }
 
+    /// A connection to this member broke: looks at once whether it is still there. A name that is no member is passed over.
+    package func check(_ name: String) {
+        if isRunning { step(.check(name)) }
+    }
+
     /// Takes effect with the next packet.
     package var keyring: Keyring {
         get { ring }

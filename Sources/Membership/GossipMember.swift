@@ -52,6 +52,7 @@ package struct GossipEvent: Hashable, Sendable, CustomStringConvertible {
             case .gossip: "says \(by)"
             case .exchange: "in the state of \(by)"
             case .unanswered(let helpers): "it answered neither us nor \(helpers) helpers"
+            case .refused(let witnesses): "it does not answer, and its port refuses \(witnesses.joined(separator: " and "))"
             case .suspicionExpired(let confirmers): "suspected by \(confirmers.joined(separator: ", ")) and not refuted"
             case .ourselves: "by ourselves"
             case .expired: "gone for too long"

@@ -62,6 +62,8 @@ package enum SWIMEvent: Sendable {
     /// At most `SWIMLimits.metaBytes`; more is refused with a log line.
     case setMeta([UInt8])
     case setCipher((any PacketCipher)?)
+    /// Something else than gossip says that this member may be gone, such as the end of a connection to it: it is probed at once, out of turn.
+    case check(String)
 }
 
 package struct JoinFailure: Hashable, Sendable {

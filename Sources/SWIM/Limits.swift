@@ -27,6 +27,8 @@ package enum SWIMLimits {
 
     package static let members = 16_384
     static let relays = 256
+    /// Probes out of turn that are under way; who would be the next waits for its turn.
+    static let checks = 16
     static let dials = 256
     package static let joinAddresses = 64
     /// User broadcasts that wait; the oldest goes first.

@@ -84,6 +84,8 @@ package struct MemberEvent: Hashable, Sendable {
         case exchange
         /// It answered neither us nor the helpers, of which `helpers` were asked.
         case unanswered(helpers: Int)
+        /// It answered nobody, and these members found that nobody listens at its address any more.
+        case refused(seenBy: [String])
         /// Nobody refuted the suspicion in time; these members confirmed it.
         case suspicionExpired(confirmedBy: [String])
         case ourselves

@@ -16,6 +16,7 @@ private struct Fields {
     var payload: [UInt8] = []
     var state: UInt8 = 0
     var wantsNack = false
+    var sawRefusal = false
     var sourceAddress: [UInt8] = []
     var sourcePort: UInt16 = 0
     var sourceNode = ""
@@ -42,6 +43,7 @@ private struct Fields {
             case "Payload": payload = try reader.data(atMost: SWIMLimits.datagram)
             case "State": state = try reader.integer()
             case "Nack": wantsNack = try reader.bool()
+            case "Refused": sawRefusal = try reader.bool()
             case "SourceAddr": sourceAddress = try reader.data(atMost: 16)
             case "SourcePort": sourcePort = try reader.integer()
             case "SourceNode": sourceNode = try reader.name()
@@ -65,7 +67,7 @@ private struct Fields {
     func accusation() throws(Refusal) -> Accusation {
         // Below the bound, so that the refutation above it is still plausible to others.
         guard incarnation < SWIMLimits.incarnation else { throw .implausibleIncarnation }
-        return Accusation(incarnation: incarnation, node: try required(node), from: from)
+        return Accusation(incarnation: incarnation, node: try required(node), from: from, sawRefusal: sawRefusal)
     }
     func plausibleIncarnation() throws(Refusal) -> UInt32 {
         guard incarnation <= SWIMLimits.incarnation else { throw .implausibleIncarnation }

@@ -102,13 +102,17 @@ extension Ack {
 extension Accusation {
     fileprivate func write(_ type: UInt8, to writer: inout MessagePackWriter) {
         writer.bytes.append(type)
-        writer.map(3)
+        writer.map(sawRefusal ? 4 : 3)
         writer.key("From")
         writer.raw(from.utf8)
         writer.key("Incarnation")
         writer.unsigned(UInt64(incarnation))
         writer.key("Node")
         writer.raw(node.utf8)
+        if sawRefusal {
+            writer.key("Refused")
+            writer.bool(true)
+        }
     }
 }
 

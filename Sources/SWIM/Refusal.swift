@@ -68,6 +68,8 @@ package struct SWIMCounters: Hashable, Sendable {
     package var bytesOut: UInt64 = 0
     package var probes: UInt64 = 0
     package var probesFailed: UInt64 = 0
+    /// Probes out of turn, because something said that a member may be gone.
+    package var checks: UInt64 = 0
     /// Rounds whose outcome was thrown away because our own loop had been late.
     package var probesDiscarded: UInt64 = 0
     /// Probes that only TCP answered: something drops UDP.

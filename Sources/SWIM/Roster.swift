@@ -4,6 +4,8 @@ import Platform
 struct Record: Hashable, Sendable {
     var member: Member
     var suspicion: Suspicion?
+    /// When it was last probed out of turn.
+    var checked: MonotonicTime?
 }
 
 /// The members, and the order in which they are probed.

@@ -86,9 +86,12 @@ extension SWIMCore {
         var record = roster[slot]
         guard accusation.incarnation >= record.member.incarnation else { return }
         if var suspicion = record.suspicion {
-            guard suspicion.confirm(by: accusation.from) else { return }
+            let isWitness = accusation.sawRefusal && suspicion.witness(accusation.from)
+            let isConfirmation = suspicion.confirm(by: accusation.from)
+            guard isWitness || isConfirmation else { return }
             record.suspicion = suspicion
             roster[slot] = record
+            if suspicion.isProven { return buryProven(slot, suspicion, &turn) }
             turn.set(.suspicion(accusation.node), at: suspicion.deadline)
             return broadcast(.suspect(accusation), &turn)
         }
@@ -101,15 +104,29 @@ extension SWIMCore {
         counters.suspicions &+= 1
         broadcast(.suspect(accusation), &turn)
         // The living only, unlike memberlist: the dead and the gone that are still listed will confirm nothing.
-        let suspicion = Suspicion(by: accusation.from, members: roster.live, timers: timers, now: turn.now)
+        var suspicion = Suspicion(by: accusation.from, members: roster.live, timers: timers, now: turn.now)
+        if accusation.sawRefusal { _ = suspicion.witness(accusation.from) }
         record.member.state = .suspect
         record.member.incarnation = accusation.incarnation
         record.member.since = turn.now
         record.suspicion = suspicion
         roster[slot] = record
         turn.set(.suspicion(accusation.node), at: suspicion.deadline)
-        let cause = helpers.map { MemberEvent.Cause.unanswered(helpers: $0) } ?? origin.cause()
+        let cause =
+            accusation.sawRefusal
+            ? .refused(seenBy: [accusation.from]) : helpers.map { MemberEvent.Cause.unanswered(helpers: $0) } ?? origin.cause()
         tell(.suspected, record.member, by: accusation.from, cause, &turn)
+        if accusation.sawRefusal, accusation.from != name { secondLook(accusation.node, &turn) }
+    }
+
+    /// One member found nobody listening. A few of all who hear of it look too, and decide within a moment what else takes a suspicion's whole time.
+    private mutating func secondLook(_ suspect: String, _ turn: inout Turn) {
+        if Int.random(in: 0..<max(1, roster.live), using: &turn.random) < timers.indirectChecks { check(suspect, &turn) }
+    }
+
+    private mutating func buryProven(_ slot: Int, _ suspicion: Suspicion, _ turn: inout Turn) {
+        let member = roster[slot].member
+        bury(slot, Accusation(incarnation: member.incarnation, node: member.name, from: name), .refused(seenBy: suspicion.witnesses), &turn)
     }
 
     mutating func suspicionExpired(_ name: String, _ turn: inout Turn) {

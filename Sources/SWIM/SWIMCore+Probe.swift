@@ -6,14 +6,16 @@ struct ProbeRound: Sendable {
     let target: String
     let incarnation: UInt32
     let start: MonotonicTime
-    let timeout: MonotonicTime
-    let deadline: MonotonicTime
+    var timeout: MonotonicTime
+    var deadline: MonotonicTime
     var helpers = 0
     /// Helpers that will say no.
     var nacksExpected = 0
     var nacks = 0
     var dial: DialID?
     var hasStreamAnswered = false
+    /// The host is there, and nobody listens.
+    var isRefused = false
     /// Our own loop was late in this round: its silence means nothing.
     var isSpoilt = false
 }
@@ -26,6 +28,8 @@ struct Unsettled: Sendable {
 
 /// A ping that we send for somebody else.
 struct Relay: Sendable {
+    let target: String
+    let address: SocketAddress
     let requester: SocketAddress
     let sequence: UInt32
     let wantsNack: Bool
@@ -44,10 +48,28 @@ extension SWIMCore {
         let target = roster[slot].member
         let sequence = nextSequence()
         counters.probes &+= 1
+        probe = sequence
+        begin(sequence, target, own, &turn)
+    }
+
+    /// A probe out of turn, over UDP and TCP at once; at most one in each interval.
+    mutating func check(_ name: String, _ turn: inout Turn) {
+        guard leaving == nil, name != self.name, let slot = roster.slot(of: name), roster[slot].member.state.isLive, let own = roster[self.name]?.member
+        else { return }
+        if let last = roster[slot].checked, turn.now - last < timers.probeInterval { return }
+        guard probes.count <= SWIMLimits.checks else { return }
+        roster[slot].checked = turn.now
+        counters.checks &+= 1
+        let (sequence, target) = (nextSequence(), roster[slot].member)
+        begin(sequence, target, own, &turn)
+        dialPing(sequence, target, own, &turn)
+    }
+
+    private mutating func begin(_ sequence: UInt32, _ target: Member, _ own: Member, _ turn: inout Turn) {
         let round = ProbeRound(
             sequence: sequence, target: target.name, incarnation: target.incarnation, start: turn.now, timeout: turn.now + timers.probeTimeout,
             deadline: turn.now + health.scale(timers.probeInterval))
-        probe = round
+        probes[sequence] = round
         turn.set(.probeTimeout(sequence), at: round.timeout)
         turn.set(.probeDeadline(sequence), at: round.deadline)
         // The buddy system: a suspect learns of it with the ping, and can refute at once.
@@ -57,7 +79,7 @@ extension SWIMCore {
 
     /// No direct answer: ask helpers, and try TCP.
     mutating func probeTimedOut(_ sequence: UInt32, _ turn: inout Turn) {
-        guard var round = probe, round.sequence == sequence, let target = roster[round.target]?.member, let own = roster[name]?.member else { return }
+        guard var round = probes[sequence], let target = roster[round.target]?.member, let own = roster[name]?.member else { return }
         if turn.now - round.timeout > timers.probeTimeout { round.isSpoilt = true }
         let (me, suspect) = (name, round.target)
         let helpers = roster.pick(timers.indirectChecks, &turn.random) { $0.state == .alive && $0.name != me && $0.name != suspect }
@@ -69,18 +91,34 @@ extension SWIMCore {
             transmit(.indirectPing(ping), to: helper.address, &turn)
         }
         round.helpers = helpers.count
-        if target.versions.answersStreamPings {
-            let ping = StreamMessage.ping(Ping(sequence: sequence, node: target.name, sender: own.sender))
-            round.dial = dial(.ping(sequence), target.address, ping, max(.milliseconds(1), round.deadline - turn.now), &turn)
-        }
-        probe = round
+        probes[sequence] = round
+        if round.dial == nil { dialPing(sequence, target, own, &turn) }
+    }
+
+    private mutating func dialPing(_ sequence: UInt32, _ target: Member, _ own: Member, _ turn: inout Turn) {
+        guard target.versions.answersStreamPings, let deadline = probes[sequence]?.deadline else { return }
+        let ping = StreamMessage.ping(Ping(sequence: sequence, node: target.name, sender: own.sender))
+        let dial = dial(.ping(sequence), target.address, ping, max(.milliseconds(1), deadline - turn.now), &turn)
+        probes[sequence]?.dial = dial
+    }
+
+    /// Nobody listens at the target's address. An answer by UDP, if there is one, has come as fast as this: the round ends soon.
+    mutating func streamRefused(_ sequence: UInt32, _ turn: inout Turn) {
+        guard var round = probes[sequence] else { return }
+        round.isRefused = true
+        round.deadline = min(round.deadline, turn.now + timers.probeTimeout.scaled(by: 0.2))
+        probes[sequence] = round
+        turn.cancel(.probeTimeout(sequence))
+        turn.set(.probeDeadline(sequence), at: round.deadline)
     }
 
     /// The end of a round that nobody answered by UDP.
     mutating func probeEnded(_ sequence: UInt32, _ turn: inout Turn) {
-        guard let round = probe, round.sequence == sequence else { return }
-        probe = nil
-        turn.set(.probe, at: turn.now)
+        guard let round = probes.removeValue(forKey: sequence) else { return }
+        if probe == sequence {
+            probe = nil
+            turn.set(.probe, at: max(turn.now, round.start + timers.probeInterval))
+        }
         if let dial = round.dial { hangUp(dial, &turn) }
         guard let target = roster[round.target]?.member, target.state.isLive else { return }
         if round.isSpoilt || turn.now - round.deadline > timers.probeTimeout {
@@ -92,7 +130,10 @@ extension SWIMCore {
             return health.add(-1)
         }
         counters.probesFailed &+= 1
-        if round.nacksExpected > 0 {
+        if round.isRefused {
+            // The host itself said no: our own connection is well.
+            health.add(-1)
+        } else if round.nacksExpected > 0 {
             // The nacks of memberlist's helpers leave just when our round ends: wait for them before their lack counts against ourselves.
             unsettled[sequence] = Unsettled(expected: round.nacksExpected, nacks: round.nacks)
             turn.set(.probeSettled(sequence), at: turn.now + timers.probeTimeout.scaled(by: 0.5))
@@ -100,8 +141,8 @@ extension SWIMCore {
             health.add(1)
         }
         suspect(
-            Accusation(incarnation: target.incarnation, node: target.name, from: name), .gossip, from: configuration.address, helpers: round.helpers,
-            &turn)
+            Accusation(incarnation: target.incarnation, node: target.name, from: name, sawRefusal: round.isRefused), .gossip,
+            from: configuration.address, helpers: round.helpers, &turn)
     }
 
     /// A helper that says nothing at all speaks against our own connection.
@@ -111,12 +152,13 @@ extension SWIMCore {
     }
 
     mutating func acknowledged(_ sequence: UInt32, _ turn: inout Turn) {
-        if let round = probe, round.sequence == sequence {
-            probe = nil
+        if let round = probes.removeValue(forKey: sequence) {
             health.add(-1)
             turn.cancel(.probeTimeout(sequence))
             turn.cancel(.probeDeadline(sequence))
             if let dial = round.dial { hangUp(dial, &turn) }
+            guard probe == sequence else { return }
+            probe = nil
             turn.set(.probe, at: max(turn.now, round.start + timers.probeInterval))
         } else if let relay = relays.removeValue(forKey: sequence) {
             turn.cancel(.relayNack(sequence))
@@ -126,8 +168,8 @@ extension SWIMCore {
     }
 
     mutating func nacked(_ sequence: UInt32) {
-        if probe?.sequence == sequence {
-            probe?.nacks += 1
+        if probes[sequence] != nil {
+            probes[sequence]?.nacks += 1
         } else {
             unsettled[sequence]?.nacks += 1
         }
@@ -141,7 +183,8 @@ extension SWIMCore {
         guard relays.count < SWIMLimits.relays, let own = roster[name]?.member else { return refuse(.full, from: source, &turn) }
         let sequence = nextSequence()
         counters.relayed &+= 1
-        relays[sequence] = Relay(requester: replyAddress(ping.sender, source), sequence: ping.sequence, wantsNack: ping.wantsNack)
+        relays[sequence] = Relay(
+            target: ping.node, address: target, requester: replyAddress(ping.sender, source), sequence: ping.sequence, wantsNack: ping.wantsNack)
         // Four fifths of the timeout, so that the nack is there before the requester's round ends (Lifeguard; memberlist waits the whole).
         turn.set(.relayNack(sequence), at: turn.now + timers.probeTimeout.scaled(by: 0.8))
         turn.set(.relayEnd(sequence), at: turn.now + timers.probeTimeout)
@@ -150,8 +193,10 @@ extension SWIMCore {
     }
 
     mutating func relayNack(_ sequence: UInt32, _ turn: inout Turn) {
-        guard let relay = relays[sequence], relay.wantsNack else { return }
-        transmit(.nack(sequence: relay.sequence), withNews: false, to: relay.requester, &turn)
+        guard let relay = relays[sequence] else { return }
+        if relay.wantsNack { transmit(.nack(sequence: relay.sequence), withNews: false, to: relay.requester, &turn) }
+        // Whoever asks is about to suspect it: a second look decides sooner.
+        if roster[relay.target]?.member.address == relay.address { check(relay.target, &turn) }
     }
 }
 

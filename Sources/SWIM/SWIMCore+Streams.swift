@@ -111,7 +111,7 @@ extension SWIMCore {
         }
         switch (purpose, message) {
         case (.ping(let sequence), .ack(let ack)) where ack.sequence == sequence:
-            if probe?.sequence == sequence { probe?.hasStreamAnswered = true }
+            probes[sequence]?.hasStreamAnswered = true
         case (.join(_, let address), .pushPull(let exchange)), (.exchange(let address), .pushPull(let exchange)):
             if let problem = incompatibility(exchange.nodes) {
                 counters.count(.incompatible)
@@ -134,7 +134,7 @@ extension SWIMCore {
 
     private mutating func ended(_ purpose: DialPurpose, _ failure: DialFailure?, _ turn: inout Turn) {
         switch purpose {
-        case .ping: break
+        case .ping(let sequence): if failure == .refused { streamRefused(sequence, &turn) }
         case .exchange:
             if failure == nil { counters.pushPulls &+= 1 } else { counters.pushPullsFailed &+= 1 }
         case .join(let id, let address):

@@ -17,7 +17,10 @@ package struct SWIMCore: Sendable {
     package internal(set) var counters = SWIMCounters()
 
     var sequence: UInt32 = 0
-    var probe: ProbeRound?
+    /// Probes under way: at most one in turn, and some out of turn.
+    var probes: [UInt32: ProbeRound] = [:]
+    /// The one in turn.
+    var probe: UInt32?
     var unsettled: [UInt32: Unsettled] = [:]
     var relays: [UInt32: Relay] = [:]
     var dials: [DialID: DialPurpose] = [:]
@@ -76,6 +79,7 @@ package struct SWIMCore: Sendable {
         case .leave: leave(&turn)
         case .setMeta(let meta): setMeta(meta, &turn)
         case .setCipher(let cipher): codec.cipher = cipher
+        case .check(let name): check(name, &turn)
         }
     }
 

@@ -9,6 +9,8 @@ struct Suspicion: Hashable, Sendable {
     let needed: Int
     /// Who suspects, the first one first; at most `needed + 1`.
     private(set) var suspecters: [String]
+    /// Members that found nobody listening at the suspect's address, at most two. One may look from a place that a firewall cuts off; two are believed.
+    private(set) var witnesses: [String] = []
     /// Set once when our own loop was late: the refutation may lie unread in the socket.
     private(set) var postponed: Duration = .zero
 
@@ -36,6 +38,16 @@ struct Suspicion: Hashable, Sendable {
         suspecters.append(name)
         return true
     }
+
+    /// True when this witness is new and was still needed.
+    mutating func witness(_ name: String) -> Bool {
+        guard !isProven, !witnesses.contains(name) else { return false }
+        witnesses.append(name)
+        return true
+    }
+
+    /// Nobody listens there any more: two members have seen it.
+    var isProven: Bool { witnesses.count >= 2 }
 
     /// True the first time; then the deadline has moved.
     mutating func postpone(by delay: Duration, now: MonotonicTime) -> Bool {

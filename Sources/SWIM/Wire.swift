@@ -79,6 +79,15 @@ package struct Accusation: Hashable, Sendable {
     package var incarnation: UInt32
     package var node: String
     package var from: String
+    /// Of suspect: `from` found that nobody listens at the node's address. Ours alone; memberlist and Serf pass over the field.
+    package var sawRefusal = false
+
+    package init(incarnation: UInt32, node: String, from: String, sawRefusal: Bool = false) {
+        self.incarnation = incarnation
+        self.node = node
+        self.from = from
+        self.sawRefusal = sawRefusal
+    }
 }
 
 /// One line of a push/pull.

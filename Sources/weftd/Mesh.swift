@@ -112,6 +112,8 @@ final class Mesh {
         catalog.onChange = { [weak self] _ in self?.changed() }
         capture.onIndex = { [weak self] _ in self?.changed(atOnce: true) }
         gossip.onEvent = { [weak self] in self?.heard($0) }
+        // A process that ends closes its streams: gossip looks at once instead of when its turn comes.
+        catalog.onStreamLost = { [weak self] in self?.gossip.check($0) }
         try capture.setWorkloads(workloads)
         for workload in try captureStore.load() { try capture.addSelector(workload) }
         // From here on captured connections wait in the listeners' queues until the first snapshot is in.

@@ -137,9 +137,9 @@ import Testing
         bench.advance(.milliseconds(150))
         #expect(bench.core.awareness == 0)
         #expect(bench.state(ping.node) == .suspect)
-        while case let next = bench.core.probe?.sequence, let next { Self.acknowledge(&bench, next) }
+        while case let next = bench.core.probe, let next { Self.acknowledge(&bench, next) }
         bench.advance(.milliseconds(260))
-        while case let next = bench.core.probe?.sequence, let next { Self.acknowledge(&bench, next) }
+        while case let next = bench.core.probe, let next { Self.acknowledge(&bench, next) }
         #expect(bench.core.awareness == expected)
     }
 

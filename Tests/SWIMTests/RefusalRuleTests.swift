@@ -1,0 +1,113 @@
+import Platform
+import Testing
+
+@testable import SWIM
+
+/// A process that is gone while its host is there: its ports refuse, and two members that saw it are believed.
+@Suite struct RefusalRuleTests {
+    private static func pings(_ bench: Bench) -> [Ping] { bench.sent.compactMap { if case .ping(let ping) = $0.message { ping } else { nil } } }
+
+    /// A bench that was told to look at `a`, at once, and found its port refusing.
+    private static func afterRefusal(_ peers: Int = 6) throws -> Bench {
+        var bench = ProbeRuleTests.bench(peers)
+        bench.step(.check("a"))
+        let dial = try #require(bench.dials.first)
+        bench.step(.dialFailed(dial.id, .refused))
+        return bench
+    }
+
+    @Test func aCheckPingsByBothWaysAtOnceAndOutOfTurn() throws {
+        var bench = ProbeRuleTests.bench(6)
+        bench.step(.check("a"))
+        #expect(Self.pings(bench).map(\.node) == ["a"])
+        #expect(bench.dials.map(\.to) == [Bench.address(2)])
+        ProbeRuleTests.acknowledge(&bench, Self.pings(bench)[0].sequence)
+        bench.advance(.milliseconds(999))
+        #expect(bench.state("a") == .alive)
+        #expect(bench.core.counters.checks == 1)
+        #expect(bench.core.probes.count <= 1)
+    }
+
+    @Test func checksAreBoundedForEachMemberAndAltogether() throws {
+        var bench = ProbeRuleTests.bench(26)
+        for _ in 0..<5 { bench.step(.check("a")) }
+        #expect(bench.core.counters.checks == 1)
+        for number in 1..<26 { bench.step(.check(ProbeRuleTests.name(number))) }
+        #expect(bench.core.counters.checks == UInt64(SWIMLimits.checks + 1 - (bench.core.probe == nil ? 0 : 1)))
+        bench.step(.check("own"))
+        bench.step(.check("stranger"))
+        #expect(bench.core.probes.count <= SWIMLimits.checks + 1)
+    }
+
+    @Test func oneWitnessIsSuspicionAndTwoAreDeath() throws {
+        var bench = try Self.afterRefusal()
+        #expect(bench.state("a") == .alive, "an answer by UDP may be under way")
+        bench.advance(.milliseconds(110))
+        #expect(bench.state("a") == .suspect)
+        #expect(bench.events.last?.cause == .refused(seenBy: ["own"]))
+        #expect(bench.news().contains(.suspect(Accusation(incarnation: 1, node: "a", from: "own", sawRefusal: true))))
+        // Others that found silence, and the same witness again, are confirmations and no more.
+        bench.suspect("a", from: "b")
+        bench.receive(.suspect(Accusation(incarnation: 1, node: "a", from: "own", sawRefusal: true)))
+        #expect(bench.state("a") == .suspect)
+        bench.receive(.suspect(Accusation(incarnation: 1, node: "a", from: "c", sawRefusal: true)))
+        #expect(bench.state("a") == .dead)
+        #expect(bench.events.last?.cause == .refused(seenBy: ["own", "c"]))
+        #expect(bench.news().contains { if case .dead(let accusation) = $0 { accusation.node == "a" } else { false } })
+    }
+
+    @Test func twoWitnessesAreBelievedByWhoSawNothing() throws {
+        var bench = ProbeRuleTests.bench(6)
+        bench.suspect("a", from: "d")
+        for witness in ["b", "c"] {
+            #expect(bench.state("a") == .suspect)
+            bench.receive(.suspect(Accusation(incarnation: 1, node: "a", from: witness, sawRefusal: true)))
+        }
+        #expect(bench.state("a") == .dead)
+    }
+
+    @Test func anAnswerByUDPOutweighsARefusalByTCP() throws {
+        var bench = try Self.afterRefusal()
+        ProbeRuleTests.acknowledge(&bench, Self.pings(bench)[0].sequence)
+        bench.advance(.milliseconds(900))
+        #expect(bench.state("a") == .alive)
+    }
+
+    @Test func aRefutationClearsTheWitnesses() throws {
+        var bench = try Self.afterRefusal()
+        bench.advance(.milliseconds(110))
+        bench.alive("a", 2, incarnation: 2)
+        bench.receive(.suspect(Accusation(incarnation: 2, node: "a", from: "c", sawRefusal: true)))
+        #expect(bench.state("a") == .suspect)
+    }
+
+    @Test func ourOwnHealthDoesNotSufferFromARefusal() throws {
+        var bench = try Self.afterRefusal()
+        bench.advance(.milliseconds(900))
+        #expect(bench.core.awareness == 0)
+    }
+
+    @Test func aHelperThatGotNoAnswerLooksForItself() throws {
+        var bench = ProbeRuleTests.bench(6)
+        let ping = IndirectPing(
+            sequence: 77, target: Bench.address(2).ip, port: Bench.address(2).port, node: "a", wantsNack: true,
+            sender: Sender(address: Bench.address(3), name: "b"))
+        bench.receive(.indirectPing(ping), from: 3)
+        bench.advance(.milliseconds(390))
+        #expect(bench.dials.isEmpty)
+        bench.advance(.milliseconds(20))
+        #expect(bench.dials.map(\.to) == [Bench.address(2)])
+    }
+
+    @Test func aFewOfThoseWhoHearOfARefusalLookToo() throws {
+        var looked = 0
+        for seed in 0..<200 as Range<UInt64> {
+            var bench = ProbeRuleTests.bench(20)
+            bench.random = SWIMRandom(seed: seed)
+            bench.receive(.suspect(Accusation(incarnation: 1, node: "a", from: "b", sawRefusal: true)))
+            looked += bench.dials.count
+        }
+        // Three of twenty-one on average.
+        #expect((12...50).contains(looked), "\(looked) of 200")
+    }
+}
