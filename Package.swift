@@ -101,6 +101,13 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ], swiftSettings: strict),
 
+        // Benchmarks.
+        .executableTarget(
+            name: "weft-pool",
+            dependencies: [
+                "Platform", "MeshModel", "Reactor", "SWIM", "Membership", .product(name: "ArgumentParser", package: "swift-argument-parser"), logging,
+            ], path: "Benchmarks/pool", swiftSettings: strict),
+
         // Tests.
         .testTarget(name: "PlatformTests", dependencies: ["Platform"], swiftSettings: strict),
         .testTarget(name: "MeshModelTests", dependencies: ["MeshModel", "Platform"], swiftSettings: strict),

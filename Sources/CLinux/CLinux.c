@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 int clinux_pipe2(int fds[2], int flags) { return pipe2(fds, flags); }
@@ -28,6 +30,29 @@ int clinux_gettid(void) { return (int)syscall(SYS_gettid); }
 int clinux_setns(int fd, int type) { return setns(fd, type); }
 int clinux_unshare(int flags) { return unshare(flags); }
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+ssize_t clinux_receive(int fd, void *buffer, size_t count, struct sockaddr_storage *from, socklen_t *length, int64_t *waited, uint32_t *lost) {
+    _Alignas(struct cmsghdr) char control[128];
+    struct iovec part = {buffer, count};
+    struct msghdr message = {from, sizeof *from, &part, 1, control, sizeof control, 0};
+    *waited = 0;
+    *lost = 0;
+    ssize_t result = recvmsg(fd, &message, 0);
+    if (result < 0) return result;
+    *length = message.msg_namelen;
+    for (struct cmsghdr *item = CMSG_FIRSTHDR(&message); item; item = CMSG_NXTHDR(&message, item)) {
+        if (item->cmsg_level != SOL_SOCKET) continue;
+        if (item->cmsg_type == SO_TIMESTAMPNS) {
+            struct timespec now, then;
+            memcpy(&then, CMSG_DATA(item), sizeof then);
+            clock_gettime(CLOCK_REALTIME, &now);
+            *waited = (int64_t)(now.tv_sec - then.tv_sec) * 1000000000 + (now.tv_nsec - then.tv_nsec);
+        } else if (item->cmsg_type == SO_RXQ_OVFL) {
+            memcpy(lost, CMSG_DATA(item), sizeof *lost);
+        }
+    }
+    return result;
+}
 
 int clinux_set_slice(uint64_t nanoseconds) {
     // Not by the names of glibc or of linux/sched/types.h: some versions have both, some none. The first version of struct sched_attr.

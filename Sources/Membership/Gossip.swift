@@ -73,7 +73,9 @@ package final class Gossip {
             onRefusal: { [weak self] reason, peer in self?.step(.streamRefused(reason, from: peer)) })
         try server.start(configuration.bind, mark: configuration.mark)
         self.server = server
-        let datagrams = DatagramSocket { [weak self] bytes, source in self?.step(.datagram(bytes, from: source)) }
+        let datagrams = DatagramSocket(
+            onDatagram: { [weak self] bytes, source, waited in self?.step(.datagram(bytes, from: source, waited: waited)) },
+            onLoss: { [weak self] in self?.step(.overrun) })
         try datagrams.start(configuration.bind, mark: configuration.mark)
         self.datagrams = datagrams
         dialer = StreamDialer(

@@ -151,6 +151,41 @@ public enum Socket {
         }
     }
 
+    /// How well a datagram socket is being read.
+    public struct Reading: Sendable {
+        /// How long the datagram lay in the socket. By the wall clock, so a jump of that shows; never negative.
+        public var waited = Duration.zero
+        /// Datagrams that the socket has lost so far, because nobody had read it in time.
+        public var lost: UInt32 = 0
+        public init() {}
+    }
+
+    /// `receive` tells how well the socket is read from now on. The kernel is asked to let as much wait as `bytes`; without CAP_NET_ADMIN it may be less.
+    public static func watchReading(_ fd: CInt, bytes: CInt) {
+        _ = try? set(fd, SOL_SOCKET, CInt(CLINUX_SO_TIMESTAMPNS), 1)
+        _ = try? set(fd, SOL_SOCKET, CInt(CLINUX_SO_RXQ_OVFL), 1)
+        if (try? set(fd, SOL_SOCKET, CInt(CLINUX_SO_RCVBUFFORCE), bytes)) == nil { _ = try? set(fd, SOL_SOCKET, SO_RCVBUF, bytes) }
+    }
+
+    /// Receives one datagram, and tells how well the socket is read if that was asked for; what does not fit the buffer is lost.
+    public static func receive(
+        _ fd: CInt, into buffer: UnsafeMutableRawBufferPointer, _ reading: inout Reading
+    ) -> (IOResult, SocketAddress?) {
+        var storage = sockaddr_storage()
+        var length = socklen_t()
+        var waited: Int64 = 0
+        while true {
+            let result = clinux_receive(fd, buffer.baseAddress, buffer.count, &storage, &length, &waited, &reading.lost)
+            if result >= 0 {
+                reading.waited = .nanoseconds(max(0, waited))
+                return (.bytes(result), SocketAddress(storage: storage))
+            }
+            let error = Errno.current
+            if error.code == EAGAIN { return (.wouldBlock, nil) }
+            if error.code != EINTR { return (.failed(error), nil) }
+        }
+    }
+
     /// Receives one datagram; what does not fit the buffer is lost.
     public static func receive(_ fd: CInt, into buffer: UnsafeMutableRawBufferPointer) -> (IOResult, SocketAddress?) {
         var storage = sockaddr_storage()

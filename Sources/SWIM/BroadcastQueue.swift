@@ -20,6 +20,7 @@ struct BroadcastQueue: Sendable {
         var bytes: [UInt8]
         /// What it is about; newer news about the same replaces it.
         var subject: String?
+        var most: Int
     }
 
     private var items: [Item] = []
@@ -34,14 +35,29 @@ struct BroadcastQueue: Sendable {
     var isEmpty: Bool { items.isEmpty }
     var count: Int { items.count }
 
-    mutating func enqueue(_ bytes: [UInt8], about subject: String?) {
+    /// - Parameter most: it is sent no more often than this, whatever the limit for all.
+    mutating func enqueue(_ bytes: [UInt8], about subject: String?, most: Int = .max) {
         if let subject, let old = ranks[subject] { items.remove(at: place(of: old)) }
         if items.count >= bound {
             if let subject = items.removeLast().subject { ranks[subject] = nil }
             dropped &+= 1
         }
         next += 1
-        insert(Item(rank: Rank(transmits: 0, length: bytes.count, number: next), bytes: bytes, subject: subject))
+        insert(Item(rank: Rank(transmits: 0, length: bytes.count, number: next), bytes: bytes, subject: subject, most: most))
+    }
+
+    /// A queue that is longer than this has more to say than a few rounds carry.
+    static let crowded = 32
+
+    /// Somebody has sent us the same. In a crowded queue it counts as one of our own transmissions: where much is told at once, as when hundreds join, most of it
+    /// meets those who know it. (In a short queue it does not: half as many transmissions would leave one node in fifty without the news.)
+    mutating func heard(_ message: Message, about subject: String, limit: Int) {
+        guard items.count > Self.crowded, let rank = ranks[subject] else { return }
+        let index = place(of: rank)
+        guard items[index].bytes == message.encoded else { return }
+        var item = items.remove(at: index)
+        item.rank.transmits += 1
+        if item.rank.transmits < min(limit, item.most) { insert(item) } else { ranks[subject] = nil }
     }
 
     /// Takes what fits `room` bytes, each with `perItem` bytes more; counts one transmission for each taken.
@@ -59,7 +75,7 @@ struct BroadcastQueue: Sendable {
         }
         for var item in taken {
             item.rank.transmits += 1
-            if item.rank.transmits < limit {
+            if item.rank.transmits < min(limit, item.most) {
                 insert(item)
             } else if let subject = item.subject {
                 ranks[subject] = nil

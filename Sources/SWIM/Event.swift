@@ -48,7 +48,10 @@ package enum SWIMTimer: Hashable, Sendable {
 package enum SWIMEvent: Sendable {
     /// Once, first.
     case start
-    case datagram([UInt8], from: SocketAddress)
+    /// - Parameter waited: how long it lay in our own socket before it was read.
+    case datagram([UInt8], from: SocketAddress, waited: Duration = .zero)
+    /// Our own kernel threw datagrams away that we had not read in time.
+    case overrun
     /// One whole request (see `StreamFramer`) on a stream that somebody opened; answered by `reply` or `close`.
     case request(InboundID, [UInt8], from: SocketAddress)
     /// The whole answer on a stream that the core asked for.

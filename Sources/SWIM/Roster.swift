@@ -42,6 +42,13 @@ struct Roster: Sendable {
     /// Every member, in the order of their slots.
     var all: [Member] { records.compactMap { $0?.member } }
 
+    /// Every member in the same order, without copying them.
+    func forEach(_ body: (borrowing Record) -> Void) {
+        for index in records.indices {
+            if let record = records[index] { body(record) }
+        }
+    }
+
     /// At a random place of the probe order, as SWIM demands, so that a newcomer is probed within one round on average.
     @discardableResult
     mutating func insert(_ member: Member, _ random: inout SWIMRandom) -> Int {

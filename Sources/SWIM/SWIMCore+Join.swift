@@ -47,6 +47,7 @@ extension SWIMCore {
             joins[id]?.failures.append(JoinFailure(address: address, failure: failure))
         } else {
             joins[id]?.contacted += 1
+            seed = address
         }
         finishIfDone(id, &turn)
     }
@@ -56,8 +57,8 @@ extension SWIMCore {
         joins[id] = nil
         if pending.contacted > 0 {
             if isSerf { broadcastUser(serf.intent(leave: false, own: name), about: name, &turn) }
-            catchUps = 3
-            turn.set(.pushPull, at: turn.now + timers.gossipInterval + turn.random.duration(below: timers.probeInterval))
+            catchUps = Self.mostCatchUps
+            turn.set(.pushPull, at: nextCatchUp(&turn))
         }
         turn.effects.append(.joinFinished(id, contacted: pending.contacted, failures: pending.failures))
     }

@@ -24,7 +24,10 @@ extension SWIMCore {
             }
             mayTakeOver = true
         }
-        guard mayTakeOver || alive.incarnation > record.member.incarnation else { return }
+        guard mayTakeOver || alive.incarnation > record.member.incarnation else {
+            if origin == .gossip, alive.incarnation == record.member.incarnation { broadcasts.heard(.alive(alive), about: alive.node, limit: transmitLimit) }
+            return
+        }
         if record.suspicion != nil { turn.cancel(.suspicion(alive.node)) }
         broadcast(.alive(alive), &turn)
         memory.forget(alive.node)
@@ -57,7 +60,10 @@ extension SWIMCore {
             since: turn.now)
         roster.insert(member, &turn.random)
         memory.forget(alive.node)
-        broadcast(.alive(alive), &turn)
+        learned += 1
+        // What the other side of an exchange knows of third members its own neighbours know too: a few copies find those who don't. Otherwise every newcomer
+        // would tell the whole pool about the whole pool.
+        broadcast(.alive(alive), isSpread: origin == .exchange && alive.address != source, &turn)
         tell(.joined, member, by: alive.node, origin.cause(), &turn)
     }
 
@@ -132,8 +138,9 @@ extension SWIMCore {
     mutating func suspicionExpired(_ name: String, _ turn: inout Turn) {
         guard let slot = roster.slot(of: name), var suspicion = roster[slot].suspicion else { return }
         guard turn.now >= suspicion.deadline else { return turn.set(.suspicion(name), at: suspicion.deadline) }
-        // When this comes late our loop has stood still, and the refutation may wait in the socket: read first.
-        if turn.now - suspicion.deadline > timers.probeTimeout, suspicion.postpone(by: timers.probeInterval + timers.gossipInterval, now: turn.now) {
+        // When we have been late ourselves, the refutation may wait in the socket, or be lost: hear more first.
+        wasLate(turn.now - suspicion.deadline, turn.now)
+        if hasLagged(within: timers.probeInterval * 2, turn.now), suspicion.postpone(by: timers.probeInterval * 2 + timers.gossipInterval, now: turn.now) {
             roster[slot].suspicion = suspicion
             return turn.set(.suspicion(name), at: suspicion.deadline)
         }

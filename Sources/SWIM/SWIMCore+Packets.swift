@@ -62,7 +62,7 @@ extension SWIMCore {
         guard !broadcasts.isEmpty || !userBroadcasts.isEmpty else { return }
         // A compound costs two bytes, and each of its messages two more.
         var room = SWIMLimits.datagramBudget - codec.overhead - 2 - parts.reduce(0) { $0 + $1.count + 2 }
-        let limit = max(1, timers.retransmitMultiplier * decimalDigitsUp(roster.count))
+        let limit = transmitLimit
         let news = broadcasts.take(room: room, perItem: 2, atMost: 255 - parts.count, limit: limit)
         parts += news
         room -= news.reduce(0) { $0 + $1.count + 2 }
@@ -81,15 +81,19 @@ extension SWIMCore {
 
     // MARK: News
 
+    /// How often each item is sent (memberlist-protocol §12.1).
+    var transmitLimit: Int { max(1, timers.retransmitMultiplier * decimalDigitsUp(roster.count)) }
+
     /// Queues news about a member, in place of older news about it.
-    mutating func broadcast(_ message: Message, _ turn: inout Turn) {
+    /// - Parameter isSpread: many have it already.
+    mutating func broadcast(_ message: Message, isSpread: Bool = false, _ turn: inout Turn) {
         let subject: String
         switch message {
         case .alive(let alive): subject = alive.node
         case .suspect(let accusation), .dead(let accusation): subject = accusation.node
         case .ping, .indirectPing, .ack, .nack, .user: preconditionFailure("not a broadcast: \(message)")
         }
-        broadcasts.enqueue(message.encoded, about: subject)
+        broadcasts.enqueue(message.encoded, about: subject, most: isSpread ? 2 * timers.gossipNodes : .max)
         armGossip(&turn)
     }
 

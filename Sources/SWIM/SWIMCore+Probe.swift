@@ -16,8 +16,6 @@ struct ProbeRound: Sendable {
     var hasStreamAnswered = false
     /// The host is there, and nobody listens.
     var isRefused = false
-    /// Our own loop was late in this round: its silence means nothing.
-    var isSpoilt = false
 }
 
 /// A failed round whose nacks may still be on their way.
@@ -54,7 +52,7 @@ extension SWIMCore {
 
     /// A probe out of turn, over UDP and TCP at once; at most one in each interval.
     mutating func check(_ name: String, _ turn: inout Turn) {
-        guard leaving == nil, name != self.name, let slot = roster.slot(of: name), roster[slot].member.state.isLive, let own = roster[self.name]?.member
+        guard !hasLagged(within: timers.probeInterval, turn.now), leaving == nil, name != self.name, let slot = roster.slot(of: name), roster[slot].member.state.isLive, let own = roster[self.name]?.member
         else { return }
         if let last = roster[slot].checked, turn.now - last < timers.probeInterval { return }
         guard probes.count <= SWIMLimits.checks else { return }
@@ -80,7 +78,9 @@ extension SWIMCore {
     /// No direct answer: ask helpers, and try TCP.
     mutating func probeTimedOut(_ sequence: UInt32, _ turn: inout Turn) {
         guard var round = probes[sequence], let target = roster[round.target]?.member, let own = roster[name]?.member else { return }
-        if turn.now - round.timeout > timers.probeTimeout { round.isSpoilt = true }
+        wasLate(turn.now - round.timeout, turn.now)
+        // It would be asked of others what we may have missed ourselves; and where many are late at once, that would make it worse.
+        if hasLagged(since: round.start) { return }
         let (me, suspect) = (name, round.target)
         let helpers = roster.pick(timers.indirectChecks, &turn.random) { $0.state == .alive && $0.name != me && $0.name != suspect }
         for helper in helpers {
@@ -121,7 +121,8 @@ extension SWIMCore {
         }
         if let dial = round.dial { hangUp(dial, &turn) }
         guard let target = roster[round.target]?.member, target.state.isLive else { return }
-        if round.isSpoilt || turn.now - round.deadline > timers.probeTimeout {
+        wasLate(turn.now - round.deadline, turn.now)
+        if hasLagged(since: round.start) {
             counters.probesDiscarded &+= 1
             return health.add(1)
         }

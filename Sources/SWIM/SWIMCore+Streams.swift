@@ -29,15 +29,20 @@ extension SWIMCore {
     /// At each interval: with one member at random. The interval grows with the pool, or state would be all that travels.
     mutating func exchangeWithAnyone(_ turn: inout Turn) {
         let interval = timers.pushPullInterval * pushPullScale
-        var next = turn.now + interval
-        if catchUps > 0 {
-            catchUps -= 1
-            if catchUps > 0 { next = turn.now + timers.gossipInterval + turn.random.duration(below: timers.probeInterval) }
-        }
-        turn.set(.pushPull, at: next)
+        if catchUps > 0 { catchUps -= 1 }
+        turn.set(.pushPull, at: catchUps > 0 ? nextCatchUp(&turn) : turn.now + interval)
         let own = name
-        guard leaving == nil, let peer = roster.pick(1, &turn.random, where: { $0.state == .alive && $0.name != own }).first else { return }
-        dial(.exchange(peer.address), peer.address, .pushPull(ownState(isJoin: false)), timers.streamTimeout, &turn)
+        let known = seed
+        seed = nil
+        guard leaving == nil, let address = known ?? roster.pick(1, &turn.random, where: { $0.state == .alive && $0.name != own }).first?.address
+        else { return }
+        dial(.exchange(address), address, .pushPull(ownState(isJoin: false)), timers.streamTimeout, &turn)
+    }
+
+    /// The most extra exchanges after a join. Those that bring nothing new cost three.
+    static let mostCatchUps = 8
+    func nextCatchUp(_ turn: inout Turn) -> MonotonicTime {
+        turn.now + timers.gossipInterval + turn.random.duration(below: timers.gossipInterval * 2)
     }
 
     private var pushPullScale: Int { roster.count <= 32 ? 1 : binaryDigitsUp(roster.count) - 5 + 1 }
@@ -117,7 +122,9 @@ extension SWIMCore {
                 counters.count(.incompatible)
                 return ended(purpose, .rejected(problem), &turn)
             }
+            let before = learned
             merge(exchange, from: address, &turn)
+            if case .exchange = purpose, learned == before { catchUps = max(0, catchUps - 3) }
             ended(purpose, nil, &turn)
         case (_, .error(let text)): ended(purpose, .rejected(text), &turn)
         default:
@@ -147,22 +154,17 @@ extension SWIMCore {
 
     /// §9: every live node on both sides must speak a version that all the others understand. The sentence says who does not.
     func incompatibility(_ remote: [NodeState]) -> String? {
-        let theirs = remote.filter { $0.state == .alive }.map { ($0.name, $0.versions) }
-        let ours = roster.all.filter { $0.state == .alive }.map { ($0.name, $0.versions) }
-        let all = (theirs + ours).filter { $0.1.maximum > 0 }
-        let lowest = all.map(\.1.minimum).max() ?? 0
-        let highest = all.map(\.1.maximum).min() ?? .max
-        let delegateLowest = all.map(\.1.delegateMinimum).max() ?? 0
-        let delegateHighest = all.map(\.1.delegateMaximum).min() ?? .max
-        for (name, versions) in all {
-            if versions.current < lowest || versions.current > highest {
-                return "\(name) speaks gossip protocol \(versions.current), the pool understands \(lowest) to \(highest)"
-            }
-            if versions.delegateCurrent < delegateLowest || versions.delegateCurrent > delegateHighest {
-                return "\(name) speaks client protocol \(versions.delegateCurrent), the pool understands \(delegateLowest) to \(delegateHighest)"
-            }
+        var common = CommonVersions()
+        for node in remote where node.state == .alive { common.narrow(to: node.versions) }
+        roster.forEach { if $0.member.state == .alive { common.narrow(to: $0.member.versions) } }
+        for node in remote where node.state == .alive {
+            if let problem = common.problem(of: node.name, node.versions) { return problem }
         }
-        return nil
+        var problem: String?
+        roster.forEach {
+            if problem == nil, $0.member.state == .alive { problem = common.problem(of: $0.member.name, $0.member.versions) }
+        }
+        return problem
     }
 
     /// Dead is only a hint when another says so: we suspect, and the node itself may refute.

@@ -26,8 +26,14 @@ package struct SWIMCore: Sendable {
     var dials: [DialID: DialPurpose] = [:]
     var nextDial: UInt64 = 1
     var joins: [JoinID: PendingJoin] = [:]
-    /// Extra exchanges after a join, so that a newcomer learns more than its seed knew.
+    /// Extra exchanges after a join that may still come, so that a newcomer learns more than its seed knew.
     var catchUps = 0
+    /// Whom we joined: the first extra exchange is with it, since all who join at the same moment have told it of themselves.
+    var seed: SocketAddress?
+    /// When this node last found itself late: what it did not hear then says nothing about others.
+    var lagged: MonotonicTime?
+    /// Members seen for the first time, ever.
+    var learned = 0
     var leaving: LeavePhase?
     var serf = SerfLayer()
     var memory = DepartedMemory()
@@ -69,7 +75,10 @@ package struct SWIMCore: Sendable {
     private mutating func handle(_ event: SWIMEvent, _ turn: inout Turn) {
         switch event {
         case .start: start(&turn)
-        case .datagram(let bytes, let source): receive(bytes, from: source, &turn)
+        case .datagram(let bytes, let source, let waited):
+            wasLate(waited, turn.now)
+            receive(bytes, from: source, &turn)
+        case .overrun: lagged = turn.now
         case .request(let id, let bytes, let source): receiveRequest(id, bytes, from: source, &turn)
         case .answer(let id, let bytes): receiveAnswer(id, bytes, &turn)
         case .dialFailed(let id, let failure): dialFailed(id, failure, &turn)
@@ -113,6 +122,14 @@ package struct SWIMCore: Sendable {
         turn.set(.reconnect, at: turn.now + turn.random.duration(below: timers.reconnectInterval))
         broadcast(own.alive, &turn)
     }
+
+    /// Something of ours was done so much later than it was due. A node that is ill already has more time for everything, and so bears more.
+    mutating func wasLate(_ delay: Duration, _ now: MonotonicTime) {
+        if delay > health.scale(timers.lateness) { lagged = now }
+    }
+
+    func hasLagged(since time: MonotonicTime) -> Bool { lagged.map { $0 >= time } ?? false }
+    func hasLagged(within duration: Duration, _ now: MonotonicTime) -> Bool { lagged.map { now - $0 <= duration } ?? false }
 
     mutating func nextSequence() -> UInt32 {
         sequence &+= 1

@@ -3,6 +3,8 @@ package struct SWIMTimers: Hashable, Sendable {
     package var probeInterval: Duration = .seconds(1)
     /// How long a direct ping may take before helpers are asked.
     package var probeTimeout: Duration = .milliseconds(500)
+    /// A node that is later than this with its own work, by timers or by what waits in its socket, accuses nobody.
+    package var lateness: Duration = .milliseconds(100)
     /// How many helpers are asked.
     package var indirectChecks = 3
     package var gossipInterval: Duration = .milliseconds(200)
@@ -38,6 +40,7 @@ package struct SWIMTimers: Hashable, Sendable {
         var timers = SWIMTimers()
         timers.probeInterval = .seconds(5)
         timers.probeTimeout = .seconds(3)
+        timers.lateness = .milliseconds(600)
         timers.gossipInterval = .milliseconds(500)
         timers.gossipNodes = 4
         timers.suspicionMultiplier = 6
@@ -51,6 +54,7 @@ package struct SWIMTimers: Hashable, Sendable {
     package static let local: SWIMTimers = {
         var timers = SWIMTimers()
         timers.probeTimeout = .milliseconds(200)
+        timers.lateness = .milliseconds(40)
         timers.indirectChecks = 1
         timers.gossipInterval = .milliseconds(100)
         timers.retransmitMultiplier = 2

@@ -11,7 +11,7 @@ struct Suspicion: Hashable, Sendable {
     private(set) var suspecters: [String]
     /// Members that found nobody listening at the suspect's address, at most two. One may look from a place that a firewall cuts off; two are believed.
     private(set) var witnesses: [String] = []
-    /// Set once when our own loop was late: the refutation may lie unread in the socket.
+    /// By how much our own lateness has moved the deadline; at most by another `longest`.
     private(set) var postponed: Duration = .zero
 
     /// - Parameter members: how many the pool has, the suspect included.
@@ -49,10 +49,10 @@ struct Suspicion: Hashable, Sendable {
     /// Nobody listens there any more: two members have seen it.
     var isProven: Bool { witnesses.count >= 2 }
 
-    /// True the first time; then the deadline has moved.
+    /// True when the deadline has moved.
     mutating func postpone(by delay: Duration, now: MonotonicTime) -> Bool {
-        guard postponed == .zero else { return false }
-        postponed = (now - deadline) + delay
+        guard postponed < longest else { return false }
+        postponed += (now - deadline) + delay
         return true
     }
 }

@@ -202,6 +202,52 @@ import Testing
         #expect(bench.state("a") == .dead)
     }
 
+    /// Each is a way to notice that we were late; a little is nothing.
+    enum Sign: CaseIterable { case little, oldDatagram, lostDatagram }
+
+    @Test(arguments: Sign.allCases)
+    func aNodeThatReadsItsSocketLateAccusesNobodyAndAsksNobody(_ sign: Sign) throws {
+        var bench = Self.bench(4)
+        let ping = try #require(Self.nextPing(&bench))
+        bench.clear()
+        bench.advance(.milliseconds(300))
+        let noise = PacketCodec.compound([Message.nack(sequence: 1).encoded])
+        switch sign {
+        case .little: bench.step(.datagram(noise, from: Bench.address(9), waited: .milliseconds(99)))
+        case .oldDatagram: bench.step(.datagram(noise, from: Bench.address(9), waited: .milliseconds(101)))
+        case .lostDatagram: bench.step(.overrun)
+        }
+        bench.advance(.milliseconds(300))
+        #expect(bench.sent.contains { if case .indirectPing = $0.message { true } else { false } } == (sign == .little))
+        bench.advance(.milliseconds(450))
+        #expect(bench.state(ping.node) == (sign == .little ? .suspect : .alive))
+        #expect(bench.core.counters.probesDiscarded == (sign == .little ? 0 : 1))
+        bench.step(.check("b"))
+        #expect(bench.core.counters.checks == (sign == .little ? 1 : 0))
+    }
+
+    @Test func anIllNodeBearsMoreLateness() throws {
+        var bench = Self.bench(4)
+        bench.core.health.add(3)
+        let ping = try #require(Self.nextPing(&bench))
+        bench.step(.datagram(PacketCodec.compound([Message.nack(sequence: 1).encoded]), from: Bench.address(9), waited: .milliseconds(399)))
+        bench.advance(.milliseconds(4010))
+        #expect(bench.state(ping.node) == .suspect)
+    }
+
+    @Test func aSuspicionWaitsForALateNodeOnlySoLong() throws {
+        var bench = Self.bench(1)
+        bench.suspect("a", incarnation: 1)
+        var seconds = 0
+        while bench.state("a") == .suspect, seconds < 600 {
+            bench.step(.overrun)
+            bench.advance(.seconds(1))
+            seconds += 1
+        }
+        // Alone with it: 4 s, and as much again with what the last postponement may add.
+        #expect((8...14).contains(seconds), "\(seconds)")
+    }
+
     // MARK: Suspicion
 
     struct Wait: Sendable {

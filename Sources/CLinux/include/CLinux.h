@@ -24,6 +24,10 @@ int clinux_unshare(int flags);
 
 void clinux_name_thread(const char *name);
 
+// Receives one datagram, with how long it lay in the socket in nanoseconds (by the wall clock: negative or too long when that jumped), and how many the
+// socket has lost so far because nobody read it in time; both zero unless SO_TIMESTAMPNS and SO_RXQ_OVFL are set. -1 with errno.
+ssize_t clinux_receive(int fd, void *buffer, size_t count, struct sockaddr_storage *from, socklen_t *length, int64_t *waited, uint32_t *lost);
+
 // Asks the scheduler to give this thread its share of the processor in pieces of this length, and so to let it wait less for each (sched_setattr(2)).
 // Its share stays the same. Linux before 6.12 takes no notice; a thread with another policy than SCHED_OTHER is left as it is. -1 with errno.
 int clinux_set_slice(uint64_t nanoseconds);
@@ -58,6 +62,9 @@ enum {
     CLINUX_SO_PEERCRED = 17,
     CLINUX_SO_PEERGROUPS = 59,
     CLINUX_SO_MARK = 36,
+    CLINUX_SO_RCVBUFFORCE = 33,
+    CLINUX_SO_TIMESTAMPNS = 35,
+    CLINUX_SO_RXQ_OVFL = 40,
     CLINUX_F_SETPIPE_SZ = 1031,
     CLINUX_F_GETPIPE_SZ = 1032,
 };
