@@ -50,6 +50,7 @@ demo: setup build
 	@KEEP='$(KEEP)' WEFTD='$(CURDIR)/$(DEBUG)/weftd' WEFT='$(CURDIR)/$(DEBUG)/weft' Examples/bookinfo/demo
 
 bench: setup-bench release
+	$(SWIFT) build $(RELEASE_FLAGS) --product weft-pool
 	@Scripts/bench --scenario '$(SCENARIO)' --rounds '$(ROUNDS)' --seconds '$(SECONDS_PER_RUN)'
 
 lint: setup release

@@ -21,6 +21,7 @@ import counts  # noqa: E402
 import envoy  # noqa: E402
 import fairness  # noqa: E402
 import haproxy  # noqa: E402
+import membership  # noqa: E402
 import report  # noqa: E402
 import results  # noqa: E402
 import scenarios  # noqa: E402
@@ -30,7 +31,8 @@ from ground import SIGNALS, Ground  # noqa: E402
 from hosts import Failure, run  # noqa: E402
 from measure import DISTURBED, Others  # noqa: E402
 
-KINDS = (Direct, haproxy.HAProxy, haproxy.HAProxyDefault, envoy.Envoy, envoy.EnvoyHBONE, weft.Weft, weft.Captured, fairness.SharedWeft, counts.Counted)
+KINDS = (Direct, haproxy.HAProxy, haproxy.HAProxyDefault, envoy.Envoy, envoy.EnvoyHBONE, weft.Weft, weft.Captured, fairness.SharedWeft, counts.Counted,
+         membership.Memberlist, membership.WeftPool, membership.WeftLinked)
 # How long a scenario may wait for the machine to be quiet, all its samples together.
 PATIENCE = 120
 

@@ -2,6 +2,7 @@
 
 import counts
 import fairness
+import membership
 import samples
 from scenario import Row, Scenario, also
 
@@ -82,5 +83,5 @@ ALL = (
     + pair() + memory()
     + captured("capture", "Captured, to a service of the same host", "redirect", ("direct", "weft", "captured"))
     + captured("mesh", "Captured, to a service of the other host", "pair", ("direct", "captured"))
-    + fairness.SCENARIOS + counts.SCENARIOS
+    + fairness.SCENARIOS + counts.SCENARIOS + membership.SCENARIOS
 )

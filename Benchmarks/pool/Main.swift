@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Reactor
 
 /// A pool of members with real sockets in one process, for `make bench SCENARIO=membership`. One JSON object a line.
@@ -23,7 +24,9 @@ struct PoolBenchmark: AsyncParsableCommand {
             let number = parts.count > 1 ? Int(parts[1]) ?? 1 : 1
             switch parts[0] {
             case "join": tell("join", await pool.join())
-            case "settle": await ControlLoop.shared.sleep(.seconds(number))
+            case "settle":
+                await ControlLoop.shared.sleep(.seconds(number))
+                tell("settle", [:])
             case "exit":
                 for _ in 0..<number {
                     guard let victim = pool.running.dropFirst().randomElement() else { break }
@@ -42,7 +45,8 @@ struct PoolBenchmark: AsyncParsableCommand {
     }
 
     private static func tell(_ step: String, _ report: Report) {
-        let fields = report.sorted { $0.key < $1.key }.map { "\"\($0.key)\": \($0.value.map { "\($0)" } ?? "null")" }
-        print("{\"step\": \"\(step)\", \(fields.joined(separator: ", "))}")
+        let fields = report.sorted { $0.key < $1.key }.map { ", \"\($0.key)\": \($0.value.map { "\($0)" } ?? "null")" }
+        print("{\"step\": \"\(step)\"\(fields.joined())}")
+        fflush(nil)
     }
 }

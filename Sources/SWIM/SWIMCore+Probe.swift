@@ -26,8 +26,6 @@ struct Unsettled: Sendable {
 
 /// A ping that we send for somebody else.
 struct Relay: Sendable {
-    let target: String
-    let address: SocketAddress
     let requester: SocketAddress
     let sequence: UInt32
     let wantsNack: Bool
@@ -184,8 +182,7 @@ extension SWIMCore {
         guard relays.count < SWIMLimits.relays, let own = roster[name]?.member else { return refuse(.full, from: source, &turn) }
         let sequence = nextSequence()
         counters.relayed &+= 1
-        relays[sequence] = Relay(
-            target: ping.node, address: target, requester: replyAddress(ping.sender, source), sequence: ping.sequence, wantsNack: ping.wantsNack)
+        relays[sequence] = Relay(requester: replyAddress(ping.sender, source), sequence: ping.sequence, wantsNack: ping.wantsNack)
         // Four fifths of the timeout, so that the nack is there before the requester's round ends (Lifeguard; memberlist waits the whole).
         turn.set(.relayNack(sequence), at: turn.now + timers.probeTimeout.scaled(by: 0.8))
         turn.set(.relayEnd(sequence), at: turn.now + timers.probeTimeout)
@@ -194,10 +191,8 @@ extension SWIMCore {
     }
 
     mutating func relayNack(_ sequence: UInt32, _ turn: inout Turn) {
-        guard let relay = relays[sequence] else { return }
-        if relay.wantsNack { transmit(.nack(sequence: relay.sequence), withNews: false, to: relay.requester, &turn) }
-        // Whoever asks is about to suspect it: a second look decides sooner.
-        if roster[relay.target]?.member.address == relay.address { check(relay.target, &turn) }
+        guard let relay = relays[sequence], relay.wantsNack else { return }
+        transmit(.nack(sequence: relay.sequence), withNews: false, to: relay.requester, &turn)
     }
 }
 

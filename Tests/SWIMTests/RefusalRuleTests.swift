@@ -87,18 +87,6 @@ import Testing
         #expect(bench.core.awareness == 0)
     }
 
-    @Test func aHelperThatGotNoAnswerLooksForItself() throws {
-        var bench = ProbeRuleTests.bench(6)
-        let ping = IndirectPing(
-            sequence: 77, target: Bench.address(2).ip, port: Bench.address(2).port, node: "a", wantsNack: true,
-            sender: Sender(address: Bench.address(3), name: "b"))
-        bench.receive(.indirectPing(ping), from: 3)
-        bench.advance(.milliseconds(390))
-        #expect(bench.dials.isEmpty)
-        bench.advance(.milliseconds(20))
-        #expect(bench.dials.map(\.to) == [Bench.address(2)])
-    }
-
     @Test func aFewOfThoseWhoHearOfARefusalLookToo() throws {
         var looked = 0
         for seed in 0..<200 as Range<UInt64> {
