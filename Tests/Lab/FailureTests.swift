@@ -56,6 +56,22 @@ extension Lab {
             }
         }
 
+        @Test("an agent that is killed is known dead within seconds, because its port refuses, and is back as soon as it runs again")
+        func killedAgent() throws {
+            try LabNetwork.with { network in
+                let hosts = try three(network)
+                let killed = try hosts.b.killAgent()
+                for host in [hosts.a, hosts.c] { try Clock.until("\(host.name) calls b dead", seconds: 15) { try host.members()["b"]?.state == .dead } }
+                let time = Clock.now - killed
+                print("b dead after \(Int(time * 1000)) ms")
+                // A suspicion alone lasts four seconds at least, after the second and a half that it takes to begin.
+                #expect(time < 4)
+                #expect(hosts.a.agentLog.contains("its port refuses"), "\(hosts.a.agentLog.suffix(2500))")
+                try hosts.b.startAgent()
+                try LabMesh.settled([hosts.a, hosts.b, hosts.c], seconds: 30)
+            }
+        }
+
         @Test("an application that dies is passed over at once, and leaves routing by its health check")
         func deadApplication() throws {
             try LabNetwork.with { network in
