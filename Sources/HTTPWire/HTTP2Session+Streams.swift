@@ -27,20 +27,23 @@ extension HTTP2Session {
     ///   - token: the owner's own name for the stream, not zero; it comes with every event and pull.
     ///   - wider: bytes that the peer may send beyond `HTTP2Settings.streamWindow`; it is told right behind the request.
     public func connect(authority: String, headers: borrowing HTTP2HeaderList, token: UInt64, wider: Int = 0) -> Opened {
+        var authority = authority
+        return authority.withUTF8 { authority in
+            open([Self.field(":method", "CONNECT"), Self.field(":authority", UnsafeRawBufferPointer(authority))], headers, token: token, wider: wider)
+        }
+    }
+
+    /// Opens the stream of a request: `first` are its pseudo-headers.
+    func open(_ first: [nghttp2_nv], _ headers: borrowing HTTP2HeaderList, token: UInt64, wider: Int) -> Opened {
         precondition(token != 0, "zero means that a stream has no token")
         switch openableStreams {
         case 0 where nghttp2_session_check_request_allowed(session) == 0 || state.pointee.failure != nil: return .refused
         case 0: return .full
         default: break
         }
-        var authority = authority
-        let stream = authority.withUTF8 { authority in
-            Self.withFields(
-                [Self.field(":method", "CONNECT"), Self.field(":authority", UnsafeRawBufferPointer(authority))], followedBy: headers
-            ) { fields, count in
-                var provider = Self.provider
-                return nghttp2_submit_request(session, nil, fields, count, &provider, UnsafeMutableRawPointer(bitPattern: UInt(token)))
-            }
+        let stream = Self.withFields(first, followedBy: headers) { fields, count in
+            var provider = Self.provider
+            return nghttp2_submit_request(session, nil, fields, count, &provider, UnsafeMutableRawPointer(bitPattern: UInt(token)))
         }
         guard stream > 0 else { return .refused }
         state.pointee.activeStreams += 1
@@ -141,11 +144,11 @@ extension HTTP2Session {
 
     private static var provider: nghttp2_data_provider { nghttp2_data_provider(source: nghttp2_data_source(), read_callback: readCallback) }
 
-    private static func field(_ name: StaticString, _ value: StaticString) -> nghttp2_nv {
+    static func field(_ name: StaticString, _ value: StaticString) -> nghttp2_nv {
         field(name, UnsafeRawBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount))
     }
 
-    private static func field(_ name: StaticString, _ value: UnsafeRawBufferPointer) -> nghttp2_nv {
+    static func field(_ name: StaticString, _ value: UnsafeRawBufferPointer) -> nghttp2_nv {
         nghttp2_nv(
             name: UnsafeMutablePointer(mutating: name.utf8Start),
             value: UnsafeMutablePointer(mutating: value.assumingMemoryBound(to: UInt8.self).baseAddress),

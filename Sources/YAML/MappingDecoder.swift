@@ -108,7 +108,7 @@ package final class MappingDecoder {
 
     /// The raw value, for readers of their own shape; asking makes the key a known one. Nil when absent or empty.
     package func node(_ key: String) -> Node? {
-        asked.append(key)
+        if !asked.contains(key) { asked.append(key) }
         guard let node = entries.first(where: { $0.key == key })?.value, !node.isNull else { return nil }
         return node
     }
