@@ -69,7 +69,7 @@ let package = Package(
         .target(name: "Membership", dependencies: ["Platform", "MeshModel", "Reactor", "SWIM", "COpenSSL", logging], swiftSettings: strict),
         .target(
             name: "Catalog",
-            dependencies: ["Platform", "MeshModel", "Settings", "Reactor", "TLS", "Plane", "Identity", logging],
+            dependencies: ["Platform", "MeshModel", "Settings", "Reactor", "TLS", "HTTPWire", "Plane", "Identity", logging],
             swiftSettings: strict),
         .target(name: "Naming", dependencies: ["Platform", "MeshModel", "Reactor", logging], swiftSettings: strict),
         .target(name: "Traffic", dependencies: ["Platform", "MeshModel"], swiftSettings: pure),

@@ -21,9 +21,6 @@ extension LocalInstance {
             service: declaration.service, port: declaration.port,
             address: SocketAddress(declaration.address ?? address, port: declaration.targetPort),
             identity: identity, version: declaration.version, weight: declaration.weight, labels: declaration.labels,
-            check: declaration.check.map { check in
-                EndpointCheck(
-                    port: check.port, interval: check.interval, timeout: check.timeout, healthyAfter: check.healthy, unhealthyAfter: check.unhealthy)
-            } ?? EndpointCheck(kind: .none))
+            check: EndpointCheck(declaration.check))
     }
 }

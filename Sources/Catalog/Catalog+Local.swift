@@ -1,6 +1,7 @@
 import Logging
 import MeshModel
 import Platform
+import Settings
 
 /// This node's own services.
 extension Catalog {
@@ -27,6 +28,11 @@ extension Catalog {
     /// Adds or replaces an instance; it is on disk when this returns.
     package func register(_ instance: LocalInstance) async throws(MeshError) {
         try check(instance)
+        if case .exec = instance.check.kind {
+            throw MeshError(
+                .configuration, code: "check_exec", "a check that runs a program cannot be registered, only declared",
+                remedy: "declare \(instance.service) in a file under \(ExecCheck.directory)/services.d, which root alone can write, and run `weft reload`")
+        }
         guard declared[instance.id] == nil else {
             throw MeshError(
                 .configuration, code: "service_declared", "\(instance.id) is declared in a file",
@@ -74,7 +80,7 @@ extension Catalog {
         return all.sorted { $0.key < $1.key }.map { id, instance in
             LocalStatus(
                 instance: instance, source: declared[id] == nil ? .registered : .declared, health: health.health(id),
-                lastFailure: health.lastFailure(id))
+                lastFailure: health.lastFailure(id), lastOutput: health.lastOutput(id))
         }
     }
 

@@ -65,4 +65,6 @@ package struct LocalStatus: Hashable, Sendable {
     package var health: Health
     /// Why the last check failed; empty after one that passed.
     package var lastFailure: String
+    /// The end of what the last check's program printed, or what came with the last heartbeat; empty for other kinds.
+    package var lastOutput: String
 }

@@ -7,26 +7,31 @@ extension ServiceDeclaration {
     ///
     /// - Parameter workloads: this node's; a declaration that names another is refused. Nil leaves that unchecked.
     package static func parse(_ text: String, path: String, workloads: [Workload]? = nil) throws(ConfigurationErrors) -> [ServiceDeclaration] {
-        try parse(files: [(path, text)], workloads: workloads)
+        try parse(files: [(path, text, ExecCheck.obstacle(declaredIn: path))], workloads: workloads)
     }
 
     /// Reads all `*.yaml` and `*.yml` files of a directory, in the order of their names; none when it does not exist.
     package static func load(directory: String, workloads: [Workload]? = nil) throws(ConfigurationErrors) -> [ServiceDeclaration] {
-        var files: [(String, String)] = []
-        for path in try TextFile.list(directory: directory) { files.append((path, try TextFile.read(path))) }
+        var files: [(String, String, String?)] = []
+        for path in try TextFile.list(directory: directory) {
+            files.append((path, try TextFile.read(path), ExecCheck.obstacle(declaredIn: path) ?? RootOwned.obstacle(path)))
+        }
         return try parse(files: files, workloads: workloads)
     }
 
-    private static func parse(files: [(path: String, text: String)], workloads: [Workload]?) throws(ConfigurationErrors) -> [ServiceDeclaration] {
+    /// - Parameter files: with the reason why each may not name programs to run, nil when it may.
+    private static func parse(
+        files: [(path: String, text: String, execObstacle: String?)], workloads: [Workload]?
+    ) throws(ConfigurationErrors) -> [ServiceDeclaration] {
         var result: [ServiceDeclaration] = []
         var errors: [Diagnostic] = []
         var dropped = 0
         // The same instance twice would make two endpoints of one.
         var seen: [Instance: String] = [:]
-        for (path, text) in files {
+        for (path, text, execObstacle) in files {
             let diagnostics = Diagnostics(path: path)
             for document in YAMLParser.documents(in: text, diagnostics) where !document.isNull {
-                guard let declaration = MappingDecoder.decode(document, diagnostics, { decode($0, workloads) }) else { continue }
+                guard let declaration = MappingDecoder.decode(document, diagnostics, { decode($0, workloads, execObstacle: execObstacle) }) else { continue }
                 let place = "\(path):\(document.mark.line)"
                 if let other = seen.updateValue(place, forKey: Instance(declaration)) {
                     diagnostics.report(
@@ -44,7 +49,9 @@ extension ServiceDeclaration {
     }
 
     /// Reads one declaration; nil when a required key is missing or wrong (which is told).
-    package static func decode(_ root: MappingDecoder, _ workloads: [Workload]?) -> ServiceDeclaration? {
+    ///
+    /// - Parameter execObstacle: why it may not name a program to run; nil when it may.
+    package static func decode(_ root: MappingDecoder, _ workloads: [Workload]?, execObstacle: String?) -> ServiceDeclaration? {
         let name = root.required("service", .label)
         let workload = root.required("workload", .label)
         let owner = workloads?.first { $0.name == workload }
@@ -57,7 +64,7 @@ extension ServiceDeclaration {
         let version = root.value("version", .labelText, default: "")
         let weight = root.value("weight", ScalarType<UInt32>.integer(1...1_000_000), default: 1)
         let labels = root.dictionary("labels", keys: .labelText.checked("a label's name") { !$0.isEmpty }, .labelText)
-        let check: HealthCheck? = root.section("check", HealthCheck.decode)
+        let check: HealthCheck? = root.section("check") { HealthCheck.decode($0, execObstacle: execObstacle) }
 
         if labels.count > 32 { root.report("labels", "has \(labels.count) entries; at most 32 travel with an endpoint") }
         if let workload, let workloads, owner == nil {
@@ -93,42 +100,14 @@ extension ServiceDeclaration {
     }
 }
 
-extension HealthCheck {
-    /// Nil when the check is turned off with `tcp: false`.
-    fileprivate static func decode(_ section: MappingDecoder) -> HealthCheck? {
-        var result = HealthCheck()
-        let enabled = section.value("tcp", .bool, default: true)
-        result.port = section.optional("port", .port)
-        result.interval = section.value("interval", .duration(.milliseconds(100)...(.seconds(3600))), default: result.interval)
-        result.timeout = section.value("timeout", .duration(.milliseconds(10)...(.seconds(60))), default: result.timeout)
-        result.healthy = section.value("healthy", .integer(1...100), default: result.healthy)
-        result.unhealthy = section.value("unhealthy", .integer(1...100), default: result.unhealthy)
-        if result.timeout > result.interval {
-            section.report(
-                section.has("timeout") ? "timeout" : "interval",
-                "makes the timeout (\(DurationText.format(result.timeout))) longer than the interval (\(DurationText.format(result.interval)))")
-        }
-        return enabled ? result : nil
-    }
-}
-
 extension ServiceDeclaration {
     /// The declaration as one YAML document, as `weft service register` keeps it; `parse` reads it back to an equal value.
     package func rendered() -> String {
-        let checkOutput: Output =
-            if let check {
-                .section(
-                    ("tcp", .bool(true)), ("port", check.port.map { .number($0) }), ("interval", .duration(check.interval)),
-                    ("timeout", .duration(check.timeout)),
-                    ("healthy", .number(check.healthy)), ("unhealthy", .number(check.unhealthy)))
-            } else {
-                .section(("tcp", .bool(false)))
-            }
         return Output.section(
             ("service", .text(service.name)), ("namespace", .text(service.namespace)), ("port", .number(port)), ("workload", .text(workload)),
             ("targetPort", .number(targetPort)), ("address", address.map { .text("\($0)") }), ("version", .text(version)),
             ("weight", .number(weight)),
-            ("labels", .mapping(labels.sorted { $0.key < $1.key }.map { Output.Pair($0.key, .text($0.value)) })), ("check", checkOutput)
+            ("labels", .mapping(labels.sorted { $0.key < $1.key }.map { Output.Pair($0.key, .text($0.value)) })), ("check", HealthCheck.rendered(check))
         ).rendered()
     }
 }

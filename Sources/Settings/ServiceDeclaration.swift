@@ -27,17 +27,3 @@ package struct ServiceDeclaration: Hashable, Sendable {
         self.targetPort = port
     }
 }
-
-/// How an endpoint's health is found out: a TCP connect to its port.
-package struct HealthCheck: Hashable, Sendable {
-    /// Nil: the endpoint's own port.
-    package var port: UInt16?
-    package var interval = Duration.seconds(5)
-    package var timeout = Duration.seconds(1)
-    /// Successes in a row that make it healthy.
-    package var healthy = 1
-    /// Failures in a row that make it unhealthy.
-    package var unhealthy = 3
-
-    package init() {}
-}

@@ -23,6 +23,19 @@ import Testing
         #expect(seen == expected)
     }
 
+    /// What it is taken for at first stands until its threshold is reached, unless it is `unknown`.
+    @Test(arguments: [(Health.healthy, "--+---", "hhhhhu"), (.unhealthy, "+-++", "uuuh"), (.unknown, "-+-", "uuu"), (.unknown, "+--", "hhh")])
+    func whereItStartsCounts(_ initial: Health, _ results: String, _ expected: String) {
+        var machine = HealthMachine(EndpointCheck(healthyAfter: 2, unhealthyAfter: 3, initial: initial))
+        #expect(machine.health == initial)
+        var seen = ""
+        for result in results {
+            _ = machine.result(result == "+" ? .passed : .failed)
+            seen += machine.health.rawValue.prefix(1)
+        }
+        #expect(seen == expected)
+    }
+
     @Test func withoutACheckItIsHealthyFromTheStart() {
         #expect(HealthMachine(EndpointCheck(kind: .none)).health == .healthy)
     }

@@ -2,6 +2,7 @@ import Glibc
 import Identity
 import MeshModel
 import Platform
+import Settings
 import Testing
 
 @testable import Catalog
@@ -45,6 +46,37 @@ import Testing
         )
         try await store.save(registered: [instance])
         #expect(try await store.registered() == [instance])
+        var asked = HTTPCheck(path: "/healthz")
+        (asked.host, asked.statuses, asked.headers, asked.body) = ("shop", [200...204, 304...304], ["x-a": "b"], "well")
+        let kinds: [HealthCheck.Kind?] = [nil, .http(asked), .grpc(service: "a.B"), .ttl(.seconds(30))]
+        let instances = kinds.enumerated().map { index, kind in
+            var one = instance
+            one.address.port = UInt16(index + 1)
+            one.check = EndpointCheck(kind: kind, initial: .unhealthy)
+            return one
+        }
+        try await store.save(registered: instances)
+        #expect(try await store.registered() == instances)
+    }
+
+    @Test func checksOfBeforeThereWereKindsAreRead() async throws {
+        let store = CatalogStore(directory: directory)
+        _ = try await store.open(now: .now(), salt: 0)
+        let check = #""check":{"kind":"tcp","intervalMilliseconds":5000,"jitter":0.1,"timeoutMilliseconds":1000,"healthyAfter":1,"unhealthyAfter":3}"#
+        let instance = #""service":"a.b","port":1,"address":"192.0.2.1:1","identity":"spiffe://x/ns/b/sa/a","subset":"","weight":1,"labels":{}"#
+        try put("{\"version\":1,\"instances\":[{\(instance),\(check)}]}", "registered.json")
+        #expect(try await store.registered().map(\.check) == [EndpointCheck()])
+    }
+
+    @Test(arguments: ["exec", "htpp", "http", "ttl"])
+    func checksThatAreNotRegisteredMakeNoSense(_ kind: String) async throws {
+        let store = CatalogStore(directory: directory)
+        _ = try await store.open(now: .now(), salt: 0)
+        let check = "\"check\":{\"kind\":\"\(kind)\",\"intervalMilliseconds\":5000,\"jitter\":0,\"timeoutMilliseconds\":9,\"healthyAfter\":1,\"unhealthyAfter\":3}"
+        let instance = #""service":"a.b","port":1,"address":"192.0.2.1:1","identity":"spiffe://x/ns/b/sa/a","subset":"","weight":1,"labels":{}"#
+        try put("{\"version\":1,\"instances\":[{\(instance),\(check)}]}", "registered.json")
+        let error = await #expect(throws: MeshError.self) { _ = try await store.registered() }
+        #expect(error?.message.contains("entry 1 makes no sense") == true)
     }
 
     @Test(arguments: ["", "[]", #"{"version":1,"instances":[{"service":"x"}]}"#])

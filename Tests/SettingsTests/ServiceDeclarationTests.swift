@@ -96,7 +96,7 @@ struct ServiceDeclarationTests {
                 "service: a\nport: 1\nworkload: reviews\ncheck: {timeout: 9s}",
                 "s.yaml:4:18: `check.timeout` makes the timeout (9s) longer than the interval (5s)"
             ),
-            ("service: a\nport: 1\nworkload: reviews\ncheck: {http: /}", "s.yaml:4:9: unknown key `http` in `check`, did you mean `tcp`?"),
+            ("service: a\nport: 1\nworkload: reviews\ncheck: {htp: /}", "s.yaml:4:9: unknown key `htp` in `check`, did you mean `http`?"),
             (
                 "service: a\nport: 1\nworkload: reviews\n---\nservice: a\nport: 1\nworkload: reviews",
                 "s.yaml:5:1: service `a.shop` of `reviews` on port 1 is declared already, at s.yaml:1"

@@ -1,44 +1,9 @@
 import MeshModel
 import Platform
 
-/// How an endpoint is checked.
-package struct EndpointCheck: Hashable, Sendable {
-    package enum Kind: Hashable, Sendable {
-        /// Counts as healthy while it is registered.
-        case none
-        /// Connects to the endpoint's own address.
-        case tcp
-    }
-    package var kind: Kind
-    /// The port to check at the endpoint's own address; nil is the endpoint's own.
-    package var port: UInt16?
-    package var interval: Duration
-    /// Each wait is longer or shorter by up to this share of the interval, 0–0.5, so that checks of many nodes do not beat together.
-    package var jitter: Double
-    package var timeout: Duration
-    /// Successes in a row that make it healthy.
-    package var healthyAfter: Int
-    /// Failures in a row that make it unhealthy.
-    package var unhealthyAfter: Int
-
-    package init(
-        kind: Kind = .tcp, port: UInt16? = nil, interval: Duration = .seconds(5), jitter: Double = 0.1, timeout: Duration = .seconds(1),
-        healthyAfter: Int = 1,
-        unhealthyAfter: Int = 3
-    ) {
-        self.kind = kind
-        self.port = port
-        self.interval = interval
-        self.jitter = jitter
-        self.timeout = timeout
-        self.healthyAfter = max(1, healthyAfter)
-        self.unhealthyAfter = max(1, unhealthyAfter)
-    }
-}
-
 /// Turns the results of one endpoint's checks into its health.
 ///
-/// It starts as `unknown` and the very first result decides, so that a new endpoint gets traffic after one answer and not after several.
+/// When it starts as `unknown` the very first result decides, so that a new endpoint gets traffic after one answer and not after several.
 package struct HealthMachine: Hashable, Sendable {
     package enum Result: Hashable, Sendable { case passed, failed }
     /// What one result came to.
@@ -54,7 +19,7 @@ package struct HealthMachine: Hashable, Sendable {
 
     package init(_ check: EndpointCheck) {
         self.check = check
-        health = check.kind == .none ? .healthy : .unknown
+        health = check.kind == nil ? .healthy : check.initial
     }
 
     package mutating func result(_ result: Result) -> OnResult {
