@@ -40,6 +40,7 @@ struct Dispatcher: Sendable {
         case .getService: return try json(try await agent.service(try service(call)))
         case .registerService: return try json(try await agent.registerService(try registration(call)))
         case .deregisterService: return try json(try await agent.deregisterService(try deregistration(call)))
+        case .heartbeat: return try json(try await agent.heartbeat(try service(call), try heartbeat(call)))
         case .listWorkloads: return try json(try await agent.workloads())
         case .listCaptures: return try json(try await agent.captures())
         case .addCapture: return try json(try await agent.addCapture(try body(call)))
@@ -75,6 +76,14 @@ struct Dispatcher: Sendable {
     private func deregistration(_ call: Call) throws(APIError) -> ServiceDeregistration {
         ServiceDeregistration(
             service: try service(call), port: try number(call, "port", in: 1...65_535).map(UInt16.init), address: call.query["address"])
+    }
+
+    private func heartbeat(_ call: Call) throws(APIError) -> HeartbeatRequest {
+        let request: HeartbeatRequest = try body(call)
+        guard request.note.utf8.count <= HeartbeatRequest.maximumNote else {
+            throw invalid("the note has \(request.note.utf8.count) bytes", "use at most \(HeartbeatRequest.maximumNote)")
+        }
+        return request
     }
 
     private func removal(_ call: Call) throws(APIError) -> CaptureRemoval {

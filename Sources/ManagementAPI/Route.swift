@@ -2,7 +2,7 @@
 package enum Route: String, CaseIterable, Sendable {
     case getStatus, getVersion, getMetrics
     case initialise, listTokens, createToken, deleteToken, join, leave, listMembers
-    case listServices, getService, registerService, deregisterService
+    case listServices, getService, registerService, deregisterService, heartbeat
     case listWorkloads, listCaptures, addCapture, removeCapture, captureReady
     case listConnections, listCertificates, reload
 
@@ -16,7 +16,7 @@ package enum Route: String, CaseIterable, Sendable {
             .captureReady,
             .listConnections, .listCertificates:
             .get
-        case .initialise, .createToken, .join, .leave, .registerService, .addCapture, .reload: .post
+        case .initialise, .createToken, .join, .leave, .registerService, .heartbeat, .addCapture, .reload: .post
         case .deleteToken, .deregisterService, .removeCapture: .delete
         }
     }
@@ -35,6 +35,7 @@ package enum Route: String, CaseIterable, Sendable {
         case .listMembers: "/v1/members"
         case .listServices, .registerService: "/v1/services"
         case .getService, .deregisterService: "/v1/services/{name}"
+        case .heartbeat: "/v1/heartbeats/{name}"
         case .listWorkloads: "/v1/workloads"
         case .listCaptures, .addCapture, .removeCapture: "/v1/captures"
         case .captureReady: "/v1/captures/ready"
@@ -52,7 +53,7 @@ package enum Route: String, CaseIterable, Sendable {
         case .captureReady: ["unit", "timeoutSeconds"]
         case .listConnections: ["limit"]
         case .getStatus, .getVersion, .getMetrics, .initialise, .listTokens, .createToken, .deleteToken, .join, .leave, .listMembers, .listServices,
-            .getService, .registerService, .listWorkloads, .listCaptures, .addCapture, .listCertificates, .reload:
+            .getService, .registerService, .heartbeat, .listWorkloads, .listCaptures, .addCapture, .listCertificates, .reload:
             []
         }
     }

@@ -80,9 +80,15 @@ package struct ServiceEndpoint: Codable, Sendable, Equatable {
     package var usable: Bool
     /// Why not, or empty: `unhealthy`, `node dead`, `stale`.
     package var reason: String
+    /// How its health is found out: `tcp`, `http`, `grpc`, `exec`, `ttl` or `none`; empty for another node's endpoint, which that node checks.
+    package var check: String
+    /// Why the last check of this node's own endpoint failed; empty after one that passed.
+    package var failure: String
+    /// The end of what the last check's program printed, or the note of the last heartbeat.
+    package var output: String
     package init(
         node: String, address: String, port: UInt16, identity: String, version: String = "", weight: UInt32 = 1, labels: [String: String] = [:],
-        health: String, usable: Bool, reason: String = ""
+        health: String, usable: Bool, reason: String = "", check: String = "", failure: String = "", output: String = ""
     ) {
         self.node = node
         self.address = address
@@ -94,13 +100,16 @@ package struct ServiceEndpoint: Codable, Sendable, Equatable {
         self.health = health
         self.usable = usable
         self.reason = reason
+        self.check = check
+        self.failure = failure
+        self.output = output
     }
 }
 
 /// `POST /v1/services`: an endpoint of this node.
 package struct ServiceRegistration: APIRequest {
     package enum CodingKeys: String, CodingKey, CaseIterable {
-        case name, namespace, port, address, targetPort, account, version, weight, labels, healthCheck
+        case name, namespace, port, address, targetPort, account, version, weight, labels, healthCheck, check
     }
     package var name: String
     package var namespace: String
@@ -118,10 +127,12 @@ package struct ServiceRegistration: APIRequest {
     package var labels: [String: String]
     /// Connect to the application every few seconds and take it out of routing when that fails.
     package var healthCheck: Bool
+    /// How the application is checked: `tcp`, `http:/path`, `grpc`, `grpc:service`, `ttl:30s` or `none`; nil: as `healthCheck` says.
+    package var check: String?
 
     package init(
         name: String, namespace: String = "default", port: UInt16, address: String? = nil, targetPort: UInt16? = nil, account: String? = nil,
-        version: String = "", weight: UInt32 = 1, labels: [String: String] = [:], healthCheck: Bool = true
+        version: String = "", weight: UInt32 = 1, labels: [String: String] = [:], healthCheck: Bool = true, check: String? = nil
     ) {
         self.name = name
         self.namespace = namespace
@@ -133,6 +144,7 @@ package struct ServiceRegistration: APIRequest {
         self.weight = weight
         self.labels = labels
         self.healthCheck = healthCheck
+        self.check = check
     }
     package init(from decoder: any Decoder) throws {
         let keys = try decoder.container(keyedBy: CodingKeys.self)
@@ -146,6 +158,7 @@ package struct ServiceRegistration: APIRequest {
         weight = try keys.whole(forKey: .weight) ?? 1
         labels = try keys.decodeIfPresent([String: String].self, forKey: .labels) ?? [:]
         healthCheck = try keys.decodeIfPresent(Bool.self, forKey: .healthCheck) ?? true
+        check = try keys.decodeIfPresent(String.self, forKey: .check)
     }
 }
 

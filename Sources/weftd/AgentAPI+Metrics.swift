@@ -115,6 +115,15 @@ extension AgentAPI {
         text.family(
             "weft_endpoints", .gauge, help: "Endpoints in the catalog.",
             [([("usable", "true")], Double(endpoints.filter(\.usable).count)), ([("usable", "false")], Double(endpoints.filter { !$0.usable }.count))])
+        let checks = mesh.catalog.healthCounters
+        text.family(
+            "weft_health_checks_total", .counter, help: "Health checks of this node's endpoints by kind and result.",
+            checks.kinds.sorted { $0.key < $1.key }.flatMap { kind, tally in
+                [([("kind", kind), ("result", "passed")], Double(tally.passed)), ([("kind", kind), ("result", "failed")], Double(tally.failed))]
+            })
+        text.single(
+            "weft_health_checks_postponed_total", .counter, help: "Health checks that were put off because too many were under way.",
+            Double(checks.postponed))
         text.family(
             "weft_catalog_refused_total", .counter, help: "Catalog records that were refused, by reason.",
             Self.byReason(mesh.catalog.counters.refused))

@@ -44,7 +44,7 @@ extension AgentAPI {
             let nodes = Dictionary(mesh.catalog.view.nodes.map { ($0.info.name, $0) }) { first, _ in first }
             return ServiceDetail(
                 name: name.name, namespace: name.namespace, addresses: Self.addresses(view.service), ports: [view.service.port],
-                endpoints: view.endpoints.map { Self.endpoint($0, port: view.service.port, node: nodes[$0.endpoint.node]) })
+                endpoints: view.endpoints.map { Self.endpoint($0, port: view.service.port, node: nodes[$0.endpoint.node], mesh) })
         }
     }
 
@@ -62,7 +62,7 @@ extension AgentAPI {
                 let endpoint = view.endpoints.first(where: { $0.endpoint.address == instance.address && $0.endpoint.node == mesh.configuration.node.name })
             else { throw MeshError(.internal, code: "not_registered", "the endpoint did not reach the catalog", remedy: "see the journal") }
             return RegistrationReport(
-                service: Self.summary(view), endpoint: Self.endpoint(endpoint, port: view.service.port, node: nil), replaced: replaced)
+                service: Self.summary(view), endpoint: Self.endpoint(endpoint, port: view.service.port, node: nil, mesh), replaced: replaced)
         }
     }
 
@@ -71,13 +71,7 @@ extension AgentAPI {
         try await explained { () async throws(MeshError) in
             let mesh = try requireMesh()
             guard let name = ServiceName(request.service.name, namespace: request.service.namespace) else { throw Self.noService(request.service, mesh) }
-            var address: SocketAddress?
-            if let text = request.address {
-                guard let parsed = SocketAddress(text) else {
-                    throw MeshError(.configuration, code: "address", "\"\(text)\" is no address with a port", remedy: "write it as `weft services \(name)` shows it")
-                }
-                address = parsed
-            }
+            let address = try request.address.map { text throws(MeshError) in try Self.address(text, of: name) }
             let matching = mesh.catalog.local.filter {
                 $0.source == .registered && $0.instance.service == name && (address == nil || $0.instance.address == address)
                     && (request.port == nil || $0.instance.port == request.port)
@@ -116,7 +110,15 @@ extension AgentAPI {
         }
         return LocalInstance(
             service: name, port: request.port, address: SocketAddress(ip, port: request.targetPort ?? request.port), identity: identity, version: request.version,
-            weight: request.weight, labels: request.labels, check: EndpointCheck(kind: request.healthCheck ? .tcp : .none))
+            weight: request.weight, labels: request.labels, check: EndpointCheck(try check(request)))
+    }
+
+    private static func check(_ request: ServiceRegistration) throws(MeshError) -> HealthCheck? {
+        guard let words = request.check else { return request.healthCheck ? HealthCheck() : nil }
+        guard request.healthCheck || words == "none" else {
+            throw MeshError(.configuration, code: "check", "health checks are off and \"\(words)\" is asked for", remedy: "leave out one of the two")
+        }
+        return try HealthCheck.named(words)
     }
 
     private static func addresses(_ service: Service) -> [String] { ["\(service.addresses.v4)", "\(service.addresses.v6)"] }
@@ -127,17 +129,29 @@ extension AgentAPI {
             endpoints: view.endpoints.count, usable: view.endpoints.filter(\.usable).count)
     }
 
-    private static func endpoint(_ view: CatalogView.EndpointView, port: UInt16, node: CatalogView.NodeView?) -> ServiceEndpoint {
+    @Control
+    private static func endpoint(_ view: CatalogView.EndpointView, port: UInt16, node: CatalogView.NodeView?, _ mesh: Mesh) -> ServiceEndpoint {
         let endpoint = view.endpoint
+        let own =
+            endpoint.node == mesh.configuration.node.name
+            ? mesh.catalog.local.first { $0.instance.service == endpoint.service && $0.instance.address == endpoint.address } : nil
         let reason =
             if !view.reachable { "node \(node?.liveness?.rawValue ?? "unreachable")" } else if endpoint.health == .unhealthy { "unhealthy" } else if view.stale { "stale" } else { "" }
         return ServiceEndpoint(
             node: endpoint.node, address: "\(endpoint.address)", port: port, identity: endpoint.identity.description, version: endpoint.version, weight: endpoint.weight,
-            labels: endpoint.labels, health: endpoint.health.rawValue, usable: view.usable, reason: reason)
+            labels: endpoint.labels, health: endpoint.health.rawValue, usable: view.usable, reason: reason, check: own.map { $0.instance.check.kind?.word ?? "none" } ?? "",
+            failure: own?.lastFailure ?? "", output: own?.lastOutput ?? "")
+    }
+
+    static func address(_ text: String, of name: ServiceName) throws(MeshError) -> SocketAddress {
+        guard let address = SocketAddress(text) else {
+            throw MeshError(.configuration, code: "address", "\"\(text)\" is no address with a port", remedy: "write it as `weft services \(name)` shows it")
+        }
+        return address
     }
 
     @Control
-    private static func noService(_ reference: ServiceReference, _ mesh: Mesh) -> MeshError {
+    static func noService(_ reference: ServiceReference, _ mesh: Mesh) -> MeshError {
         let known = mesh.catalog.view.services.map(\.service.name.description)
         let near = Suggestion.nearest(to: reference.description, among: known)
         return MeshError(

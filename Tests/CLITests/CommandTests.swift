@@ -18,7 +18,7 @@ struct CommandTests {
     @Test(arguments: [
         ["status"], ["members"], ["services"], ["services", "reviews"], ["workloads"], ["capture", "list"], ["connections"], ["certs"], ["reload"],
         ["version"], ["metrics"], ["init", "shop.example"], ["leave", "--force"], ["service", "register", "ratings", "--port", "9080"],
-        ["service", "deregister", "reviews"], ["token", "create", "--node", "b", "--allow", "shop/*"], ["capture", "ready", "reviews"],
+        ["service", "deregister", "reviews"], ["service", "heartbeat", "reviews"], ["token", "create", "--node", "b", "--allow", "shop/*"], ["capture", "ready", "reviews"],
         ["capture", "remove", "reviews", "--systemd-directory", "/nonexistent"], ["join", "--token-file", "-"],
     ])
     func `shows tables for people`(_ arguments: [String]) async throws {
@@ -233,14 +233,31 @@ struct CommandTests {
         let result = try await withAgent(agent) { weft, _ in
             await weft(
                 "service", "register", "reviews.shop", "--port", "80", "--target-port", "8080", "--address", "::1", "--account", "web",
-                "--endpoint-version", "v2", "--weight", "5", "--label", "a=b", "--label", "c=d=e", "--no-health-check")
+                "--endpoint-version", "v2", "--weight", "5", "--label", "a=b", "--label", "c=d=e", "--no-health-check", "--check", "none")
         }
         #expect(result.status == 0, "\(result.error)")
         #expect(
             agent.read(\.lastRegistration)
                 == ServiceRegistration(
                     name: "reviews", namespace: "shop", port: 80, address: "::1", targetPort: 8080, account: "web", version: "v2", weight: 5,
-                    labels: ["a": "b", "c": "d=e"], healthCheck: false))
+                    labels: ["a": "b", "c": "d=e"], healthCheck: false, check: "none"))
+    }
+
+    @Test func `sends a heartbeat, and shows why an endpoint is unhealthy`() async throws {
+        let agent = TestAgent()
+        agent.change { state in
+            state.services[0].endpoints[0].check = "exec"
+            state.services[0].endpoints[0].failure = "/usr/lib/check ended with status 2"
+            state.services[0].endpoints[0].output = "one\ntwo\u{1b}[31m\n"
+        }
+        try await withAgent(agent) { weft, _ in
+            let sent = await weft("service", "heartbeat", "reviews", "--status", "failing", "--note", "disk full", "--address", "192.0.2.1:9080")
+            #expect(sent.output == "reviews.default at 192.0.2.1:9080 is unhealthy; the next heartbeat is due within 30000 ms\n", "\(sent.error)")
+            #expect(await weft("service", "heartbeat", "reviews", "--status", "fine").status == 64)
+            let shown = await weft("services", "reviews")
+            #expect(shown.output.hasSuffix("\n192.0.2.1:9080 fails its exec check: /usr/lib/check ended with status 2\n    one\n    two?[31m\n"), "\(shown.output)")
+        }
+        #expect(agent.read(\.lastHeartbeat) == HeartbeatRequest(status: .failing, note: "disk full", address: "192.0.2.1:9080"))
     }
 
     @Test func `installs a captured unit's drop-in and takes it away again`() async throws {

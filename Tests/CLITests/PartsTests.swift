@@ -18,7 +18,7 @@ struct PartsTests {
 
     @Test(arguments: [
         (["statsu"], "did you mean `weft status`?"), (["capture", "rady"], "did you mean `weft capture ready`?"),
-        (["--socket", "x", "token", "creat"], "did you mean `weft token create`?"), (["service", "zzzzzz"], "its commands: register, deregister"),
+        (["--socket", "x", "token", "creat"], "did you mean `weft token create`?"), (["service", "zzzzzz"], "its commands: register, deregister, heartbeat"),
         (["xxxxxx"], "commands: init, token, join"),
     ])
     func `name the nearest command`(_ given: [String], _ hint: String) throws {

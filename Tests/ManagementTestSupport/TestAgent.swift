@@ -20,6 +20,7 @@ package final class TestAgent: AgentControl {
         package var captureRefusal: APIError?
         package var lastReady: CaptureReadyRequest?
         package var lastRegistration: ServiceRegistration?
+        package var lastHeartbeat: HeartbeatRequest?
         package var lastJoin: JoinRequest?
         package var lastToken: TokenRequest?
         package init() {}
@@ -119,6 +120,13 @@ package final class TestAgent: AgentControl {
         return DeregistrationReport(
             removed: service.endpoints.filter { request.address == nil || $0.address == request.address }
                 .filter { request.port == nil || $0.port == request.port }.map(\.address))
+    }
+
+    package func heartbeat(_ service: ServiceReference, _ request: HeartbeatRequest) async throws(APIError) -> HeartbeatReport {
+        let found = try await self.service(service)
+        state.withLock { $0.lastHeartbeat = request }
+        return HeartbeatReport(
+            address: request.address ?? found.endpoints[0].address, health: request.status == .passing ? "healthy" : "unhealthy", ttlMilliseconds: 30_000)
     }
 
     package func workloads() async throws(APIError) -> WorkloadList { WorkloadList(workloads: read(\.workloads)) }

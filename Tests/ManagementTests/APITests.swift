@@ -123,7 +123,8 @@ struct RequestBodyTests {
         try roundTrip(
             ServiceRegistration(
                 name: "a", namespace: "b", port: 1, address: "::1", targetPort: 2, account: "c", version: "v", weight: 3, labels: ["k": "v"],
-                healthCheck: false))
+                healthCheck: false, check: "none"))
+        try roundTrip(HeartbeatRequest(status: .failing, note: "n", address: "[::1]:2"))
         try roundTrip(
             CaptureRequest(kind: .cgroup, selector: "/x", namespace: "n", account: "a", workload: "w", allowDelegated: true, dryRun: true))
     }

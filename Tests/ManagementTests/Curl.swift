@@ -61,6 +61,7 @@ struct SampleCall: Sendable, CustomTestStringConvertible {
         case .join: SampleCall(route: route, target: route.path, body: #"{"token":"weft-join-1.secret"}"#)
         case .leave: SampleCall(route: route, target: route.path, body: #"{"force":true}"#)
         case .registerService: SampleCall(route: route, target: route.path, body: #"{"name":"ratings","port":9080}"#)
+        case .heartbeat: SampleCall(route: route, target: "/v1/heartbeats/reviews", body: #"{"status":"failing","note":"disk full"}"#)
         case .addCapture: SampleCall(route: route, target: route.path, body: #"{"kind":"unit","selector":"details.service"}"#)
         case .removeCapture: SampleCall(route: route, target: "/v1/captures?kind=unit&selector=reviews.service")
         case .captureReady: SampleCall(route: route, target: "/v1/captures/ready?unit=reviews.service")

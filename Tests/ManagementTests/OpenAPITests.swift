@@ -40,7 +40,7 @@ struct OpenAPITests {
         func fields<R: APIRequest>(_ type: R.Type) -> String { "\"\(type)\":\(list(R.CodingKeys.allCases.map(\.stringValue)))" }
         let requests = [
             fields(InitRequest.self), fields(TokenRequest.self), fields(JoinRequest.self), fields(LeaveRequest.self),
-            fields(ServiceRegistration.self),
+            fields(ServiceRegistration.self), fields(HeartbeatRequest.self),
             fields(CaptureRequest.self),
         ]
         let input =

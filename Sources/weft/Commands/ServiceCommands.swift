@@ -26,8 +26,16 @@ struct Services: AsyncParsableCommand {
                     "\(endpoint.weight)", endpoint.identity,
                 ])
             }
-            return text + table.text
+            return text + table.text + Self.failures(detail.endpoints)
         }
+    }
+
+    /// What is wrong with this node's own endpoints, which the table has no room for.
+    private static func failures(_ endpoints: [ServiceEndpoint]) -> String {
+        endpoints.filter { !$0.failure.isEmpty }.map { endpoint in
+            let lines = endpoint.output.split(whereSeparator: \.isNewline).map { "    \(Text.printable(String($0)))\n" }
+            return "\n\(Text.printable(endpoint.address)) fails its \(Text.printable(endpoint.check)) check: \(Text.printable(endpoint.failure))\n\(lines.joined())"
+        }.joined()
     }
 
     private func list() async throws {
@@ -48,7 +56,8 @@ struct Services: AsyncParsableCommand {
 
 struct ServiceCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "service", abstract: "Register and deregister endpoints of this node.", subcommands: [Register.self, Deregister.self])
+        commandName: "service", abstract: "Register and deregister endpoints of this node.",
+        subcommands: [Register.self, Deregister.self, Heartbeat.self])
 
     struct Register: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -73,13 +82,18 @@ struct ServiceCommand: AsyncParsableCommand {
         var labels: [Label] = []
         @Flag(inversion: .prefixedNo, help: "Take it out of routing while the application does not accept connections.")
         var healthCheck = true
+        @Option(
+            help: ArgumentHelp(
+                "How it is checked: tcp, http:/PATH, grpc, grpc:SERVICE, ttl:DURATION (the application sends heartbeats) or none.", valueName: "kind"))
+        var check: String?
         @OptionGroup var global: GlobalOptions
 
         func run() async throws {
             let service = try ServiceName.parse(name)
             let request = ServiceRegistration(
                 name: service.name, namespace: service.namespace, port: port, address: address, targetPort: targetPort, account: account,
-                version: endpointVersion, weight: weight, labels: Dictionary(labels.map { ($0.key, $0.value) }) { $1 }, healthCheck: healthCheck)
+                version: endpointVersion, weight: weight, labels: Dictionary(labels.map { ($0.key, $0.value) }) { $1 }, healthCheck: healthCheck,
+                check: check)
             let (report, _): (RegistrationReport, _) = try await global.client.call(.registerService, body: request)
             try global.show(report) { report in
                 let what = Text.printable("\(report.service.name).\(report.service.namespace):\(report.service.port)")
