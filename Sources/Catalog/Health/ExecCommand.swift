@@ -4,8 +4,8 @@ import Settings
 /// The command that runs a check's program as a transient unit of systemd, with its bounds.
 struct ExecCommand {
     static let launcher = "/usr/bin/systemd-run"
-    /// systemd's own, beyond those of the program (systemd.exec(5), "Process exit codes").
-    static let userStatus: CInt = 217
+    /// systemd's own statuses (systemd.exec(5), "Process exit codes"), and that of `systemd-run` for a program that a signal ended.
+    static let (execStatus, userStatus, signalStatus): (CInt, CInt, CInt) = (203, 217, 255)
     static let memory = "256M"
     static let tasks = 64
 
@@ -19,7 +19,7 @@ struct ExecCommand {
             "RuntimeMaxSec=\(timeout.milliseconds)ms", "TimeoutStopSec=1s", "MemoryMax=\(memory)", "TasksMax=\(tasks)", "NoNewPrivileges=yes",
             "ProtectSystem=strict", "CapabilityBoundingSet=",
         ]
-        return [launcher, "--quiet", "--wait", "--collect", "--pipe", "--service-type=exec", "--unit=\(unit)", "--uid=\(check.user)"]
+        return [launcher, "--quiet", "--wait", "--collect", "--pipe", "--unit=\(unit)", "--uid=\(check.user)"]
             + limits.map { "--property=\($0)" } + ["--"] + check.command
     }
 
@@ -28,7 +28,11 @@ struct ExecCommand {
         if status == 0 { return nil }
         let program = check.command[0]
         if elapsed >= timeout { return "\(program) did not end within \(timeout.milliseconds) ms" }
-        if status == userStatus { return "\(program) could not be run as user \(check.user): is there such a user?" }
-        return status > 128 ? "\(program) was ended by signal \(status - 128)" : "\(program) ended with status \(status)"
+        switch status {
+        case execStatus: return "\(program) could not be executed: is it a program, and may user \(check.user) run it?"
+        case userStatus: return "\(program) could not be run as user \(check.user): is there such a user?"
+        case signalStatus: return "\(program) was ended by a signal, or ended with status 255"
+        default: return "\(program) ended with status \(status)"
+        }
     }
 }

@@ -1,0 +1,91 @@
+import Testing
+
+/// Checks that run programs, under the real systemd and the agent's own sandbox.
+@Suite("Checks under systemd", .serialized, .enabled(if: SystemdBox.obstacle == nil, "\(SystemdBox.obstacle ?? "")"))
+struct SystemdCheckTests {
+    @Test("a program is run as its user and within its bounds, its output is shown, and one that others could change is not run")
+    func programs() throws {
+        let box = try SystemdBox("checks")
+        defer { box.stop() }
+        let package = try #require(SystemdBox.packageFiles().first)
+        try SystemdWire.makeNetwork(box)
+        try box.must("dpkg -i \(try box.bring(package)); weft init lab.example")
+        try box.wait("weft status --output json | grep -q '\"ready\"'")
+        try box.must(
+            """
+            set -e
+            mkdir -p /usr/local/lib/shop /etc/weft/services.d
+            cat >/usr/local/lib/shop/check <<'END'
+            #!/bin/sh
+            echo "I am $(id -un), told $1"
+            sed -n 's/^CapEff:.//p' /proc/self/status
+            touch /usr/local/lib/shop/x 2>/dev/null && echo 'can write'
+            [ ! -e /run/shop.slow ] || sleep 60
+            [ ! -e /run/shop.bad ] || exit 3
+            END
+            chmod 0755 /usr/local/lib/shop/check
+            cat >>/etc/weft/weft.yaml <<'END'
+            workloads:
+              - name: shop
+                unit: shop.service
+                namespace: default
+                account: shop
+            END
+            cat >/etc/weft/services.d/shop.yaml <<'END'
+            service: shop
+            port: 80
+            workload: shop
+            check:
+              exec: {command: [/usr/local/lib/shop/check, a b], user: nobody}
+              interval: 2s
+              timeout: 2s
+              unhealthy: 1
+            END
+            weft reload
+            """)
+        func wait(_ words: String) throws {
+            do { try box.wait("weft services shop -o json | grep -qF '\(words)'", seconds: 30) } catch {
+                Issue.record("\(words): \(try box.run("weft services shop -o json").text) \(box.report())")
+            }
+        }
+        try wait(#""health" : "healthy""#)
+        let well = try box.must("weft services shop -o json").text
+        #expect(well.contains(#"I am nobody, told a b\n0000000000000000\n""#) && well.contains(#""check" : "exec""#), "\(well)")
+
+        try box.must("touch /run/shop.bad")
+        try wait("/usr/local/lib/shop/check ended with status 3")
+        #expect(try box.must("weft services shop").text.contains("fails its exec check: /usr/local/lib/shop/check ended with status 3\n    I am nobody, told a b"))
+        try box.must("rm /run/shop.bad")
+        try wait(#""health" : "healthy""#)
+
+        try box.must("touch /run/shop.slow")
+        try wait("/usr/local/lib/shop/check did not end within 2000 ms")
+        try box.must("rm /run/shop.slow")
+        try wait(#""health" : "healthy""#)
+
+        try box.must("chmod 0757 /usr/local/lib/shop")
+        try wait("/usr/local/lib/shop/check is not run: /usr/local/lib/shop can be changed by others than root")
+        try box.must("chmod 0755 /usr/local/lib/shop")
+        try wait(#""health" : "healthy""#)
+
+        try box.must("sed -i 's/user: nobody/user: nosuchuser/' /etc/weft/services.d/shop.yaml; weft reload")
+        try wait("could not be run as user nosuchuser")
+        try box.must("sed -i 's/user: nosuchuser/user: nobody/' /etc/weft/services.d/shop.yaml; weft reload")
+        try wait(#""health" : "healthy""#)
+
+        // The agent's own sandbox allows all that this took: an error would be in the journal.
+        #expect(try box.run("journalctl -u weft -p err -o cat --no-pager -q").lines == [], "\(box.report())")
+
+        // A declaration that others could change names no programs, and what runs stays.
+        try box.must("chmod 0666 /etc/weft/services.d/shop.yaml")
+        let refused = try box.run("weft reload")
+        #expect(refused.status != 0 && refused.text.contains("shop.yaml:5:9: `check.exec` is not allowed here: /etc/weft/services.d/shop.yaml can be changed by others than root"), "\(refused.text)")
+        try box.must("chmod 0644 /etc/weft/services.d/shop.yaml; weft reload")
+        let registered = try box.run("weft service register other --port 81 --check exec:/usr/bin/true")
+        #expect(registered.status != 0 && registered.text.contains("in a file under /etc/weft/services.d"), "\(registered.text)")
+
+        // Nothing is left of the units.
+        try box.must("rm /etc/weft/services.d/shop.yaml; weft reload")
+        try box.wait("[ -z \"$(systemctl list-units --all --plain --no-legend 'weft-check-*')\" ]")
+    }
+}
