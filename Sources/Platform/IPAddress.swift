@@ -25,13 +25,14 @@ public struct IPAddress: Hashable, Sendable, Comparable, CustomStringConvertible
     }
     /// Four or sixteen bytes in network order. An IPv4-mapped IPv6 address stays IPv6 until `unmapped`.
     public init?(bytes: some Collection<UInt8>) {
-        switch bytes.count {
-        case 4: self.init(v4: bytes.reduce(0) { $0 << 8 | UInt32($1) })
-        case 16:
-            let split = bytes.index(bytes.startIndex, offsetBy: 8)
-            self.init(high: bytes[..<split].reduce(0) { $0 << 8 | UInt64($1) }, low: bytes[split...].reduce(0) { $0 << 8 | UInt64($1) })
-        default: return nil
+        let count = bytes.count
+        guard count == 4 || count == 16 else { return nil }
+        var (high, low) = (UInt64(0), UInt64(0))
+        for byte in bytes {
+            high = high << 8 | low >> 56
+            low = low << 8 | UInt64(byte)
         }
+        if count == 4 { self.init(v4: UInt32(truncatingIfNeeded: low)) } else { self.init(high: high, low: low) }
     }
     /// Text as `inet_pton(3)` takes it: no port, no brackets, no prefix length.
     public init?(_ text: String) {

@@ -121,6 +121,7 @@ extension CatalogCore {
             if index.set(key, of: origin, to: content) { visible = true }
         }
         logs[origin] = log
+        positions[origin] = log.position
         forgotten[origin] = nil
         if before == nil { effects.append(.event(.nodeAppeared(origin))) }
         var standing = standings[origin] ?? Standing(liveness: nil, since: now)

@@ -81,6 +81,7 @@ extension CatalogCore {
         isUnsigned = false
         log.sign(SignedHead(origin: node, position: position, root: root, chain: chain, signature: signature))
         own = log
+        positions[node] = position
         pending = [:]
         guard !peers.isEmpty, let delta = log.delta(after: before) else { return }
         counters.deltasSent += UInt64(peers.count)
@@ -100,6 +101,7 @@ extension CatalogCore {
         for (key, record) in own?.records ?? [:] { pending[key] = record.payload.map { .some($0) } }
         for (key, payload) in waiting { pending[key] = payload == nil ? nil : .some(payload) }
         own = nil
+        positions[node] = nil
         sign(now)
     }
 

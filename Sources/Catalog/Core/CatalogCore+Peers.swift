@@ -67,10 +67,11 @@ extension CatalogCore {
                 if position > own?.position ?? Position(generation: generation, version: 0) { lacking[origin] = Position.none }
                 continue
             }
+            let ours = positions[origin] ?? .none
+            guard position > ours else { continue }
             if let gone = forgotten[origin], position <= gone.position { continue }
             if let refused = refusedHeads[.init(origin: origin, peer: peer)], position <= refused.position { continue }
-            let ours = logs[origin]?.position ?? .none
-            if position > ours { lacking[origin] = ours }
+            lacking[origin] = ours
         }
         request(lacking, of: peer, now, again: false)
         guard complete else { return }

@@ -25,12 +25,12 @@ extension CatalogCore {
         for (origin, request) in requests where request.deadline <= now { requests[origin] = nil }
         for (key, refused) in refusedHeads where refused.expires <= now { refusedHeads[key] = nil }
         for (origin, gone) in forgotten where gone.expires <= now { forgotten[origin] = nil }
-        for origin in Array(logs.keys) {
-            logs[origin]?.expireTombstones(now)
+        for place in logs.indices where !logs.values[place].tombstones.isEmpty { logs.values[place].expireTombstones(now) }
+        // Of those that membership vouches for, time changes nothing.
+        let doubtful = standings.filter { isGone($0.value.liveness) && logs[$0.key] != nil }.keys.sorted()
+        for origin in doubtful {
             updateReach(origin, now)
-            guard let standing = standings[origin], peers[origin] == nil, isGone(standing.liveness), now - standing.since >= limits.grace else {
-                continue
-            }
+            guard let standing = standings[origin], peers[origin] == nil, now - standing.since >= limits.grace else { continue }
             drop(origin, after: now - standing.since, now)
         }
         for (name, standing) in standings
@@ -52,6 +52,7 @@ extension CatalogCore {
 
     private mutating func drop(_ origin: String, after: Duration, _ now: MonotonicTime) {
         guard let log = logs.removeValue(forKey: origin) else { return }
+        positions[origin] = nil
         forgotten[origin] = Forgotten(position: log.position, expires: now + limits.forgottenLife)
         index.remove(origin)
         rates[origin] = nil

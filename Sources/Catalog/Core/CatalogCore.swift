@@ -28,6 +28,8 @@ package struct CatalogCore: Sendable {
     var lastJump: MonotonicTime?
 
     var logs: [String: OriginLog] = [:]
+    /// How far this node knows each origin, itself included: of every log its position. Digests are this, so sending one costs nothing.
+    package internal(set) var positions: [String: Position] = [:]
     var standings: [String: Standing] = [:]
     var forgotten: [String: Forgotten] = [:]
     var rates: [String: TokenBucket] = [:]
@@ -79,11 +81,9 @@ package struct CatalogCore: Sendable {
 
     // MARK: Asking
 
-    /// How far this node knows each origin, itself included.
-    package var positions: [String: Position] {
-        var positions = logs.mapValues(\.position)
-        if let own { positions[node] = own.position }
-        return positions
+    /// How many entries its tables have beside the records themselves.
+    package var tableEntries: Int {
+        standings.count + forgotten.count + rates.count + requests.count + refusedHeads.count + peers.count + pending.count
     }
 
     /// What to keep on disk: the whole of every other origin, the most recently confirmed first when there is too much.
@@ -129,7 +129,7 @@ package struct CatalogCore: Sendable {
             return CatalogView.NodeView(
                 info: info, liveness: own ? .alive : standing?.liveness, reachable: own || standing?.reach.reachable ?? true,
                 stale: standing?.reach.stale ?? false,
-                position: own ? self.own?.position ?? .none : logs[info.name]?.position ?? .none, endpoints: index.endpoints(of: info.name))
+                position: positions[info.name] ?? .none, endpoints: index.endpoints(of: info.name))
         }
         return CatalogView(sequence: sequence, nodes: nodes, services: services)
     }
