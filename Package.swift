@@ -24,6 +24,7 @@ let package = Package(
     products: [
         .executable(name: "weftd", targets: ["weftd"]),
         .executable(name: "weft", targets: ["weft"]),
+        .executable(name: "weft-simulate", targets: ["weft-simulate"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
@@ -77,6 +78,11 @@ let package = Package(
             name: "Proxy",
             dependencies: ["Platform", "MeshModel", "Telemetry", "Reactor", "Netfilter", "TLS", "HTTPWire", "Capture", "Traffic", "CLinux"],
             swiftSettings: dataPath),
+        // Not in the package: the pure cores in virtual time.
+        .target(name: "Simulation", dependencies: ["Platform", "MeshModel", "SWIM", "Catalog"], swiftSettings: dataPath),
+        .executableTarget(
+            name: "weft-simulate", dependencies: ["Platform", "Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict),
 
         // Talking to people.
         .target(name: "ManagementAPI", dependencies: [], swiftSettings: strict),
@@ -133,6 +139,7 @@ let package = Package(
         .testTarget(
             name: "CatalogTests",
             dependencies: ["Catalog", "Platform", "MeshModel", "Reactor", "Plane", "TLS", "Identity", "Settings", "COpenSSL", logging], swiftSettings: strict),
+        .testTarget(name: "SimulationTests", dependencies: ["Simulation", "Catalog", "SWIM", "Platform"], swiftSettings: strict),
         .testTarget(name: "NamingTests", dependencies: ["Naming", "MeshModel", "Platform", "Reactor", logging], swiftSettings: strict),
         .testTarget(name: "TrafficTests", dependencies: ["Traffic", "Platform"], swiftSettings: strict),
         .testTarget(name: "ProxyTests", dependencies: ["Proxy", "Capture", "MeshModel", "Platform", "Reactor", "TLS", "Traffic", "HTTPWire", "CNGHTTP2", "COpenSSL"], swiftSettings: strict),

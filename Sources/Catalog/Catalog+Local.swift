@@ -118,7 +118,7 @@ extension Catalog {
 
     private func key(_ id: LocalInstance.ID) -> RecordKey { .endpoint(id.description) }
     private func payload(_ instance: LocalInstance, _ health: Health) -> [UInt8] {
-        JSON.encode(EndpointPayload(instance.endpoint(node: configuration.info, health: health), port: instance.port))
+        instance.endpoint(node: configuration.info, health: health).recordPayload(port: instance.port)
     }
 
     /// Whether other nodes would take it.

@@ -76,7 +76,7 @@ package final class Catalog {
         isStarted = true
         core.restore(remote.deltas, .now())
         do throws(Refusal) {
-            try core.put(.node(configuration.info.name), payload: JSON.encode(NodePayload(configuration.info)))
+            try core.put(.node(configuration.info.name), payload: configuration.info.recordPayload)
         } catch {
             throw MeshError(
                 .configuration, code: "node_record", "this node cannot describe itself to others: \(error)",

@@ -56,6 +56,8 @@ package struct SWIMCore: Sendable {
     package var awareness: Int { health.score }
     package var queuedBroadcasts: Int { broadcasts.count + userBroadcasts.count }
     package var isLeaving: Bool { leaving != nil }
+    /// What it has begun and not ended: pings for others, streams, rounds whose nacks are awaited, joins.
+    package var unfinished: Int { relays.count + dials.count + unsettled.count + joins.count }
 
     var name: String { configuration.name }
     var timers: SWIMTimers { configuration.timers }

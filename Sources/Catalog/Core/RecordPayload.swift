@@ -52,6 +52,17 @@ struct EndpointPayload: Codable, Sendable {
     }
 }
 
+extension NodeInfo {
+    /// The content of the `node` record that says so.
+    package var recordPayload: [UInt8] { JSON.encode(NodePayload(self)) }
+}
+
+extension Endpoint {
+    /// The content of the `endpoint` record that says so.
+    /// - Parameter port: the one that clients call.
+    package func recordPayload(port: UInt16) -> [UInt8] { JSON.encode(EndpointPayload(self, port: port)) }
+}
+
 /// JSON with a fixed order of keys, so that the same content is the same bytes.
 enum JSON {
     static func encode(_ value: some Encodable) -> [UInt8] {
