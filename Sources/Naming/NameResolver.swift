@@ -44,10 +44,8 @@ package struct NameResolver: Sendable {
     /// Whether some table could have the name: all that can be said before the first one is there.
     package func mayBeOurs(_ query: DNSQuery) -> Bool {
         func fits(_ labels: [String]) -> Bool {
-            var rest = Self.split(labels).rest
-            if rest.count == 5, rest.suffix(3) == ["svc", "cluster", "local"] { rest.removeLast(3) }
-            if rest.count == 3, rest.last == "svc" { rest.removeLast() }
-            return Self.ownZone(labels) != nil || (1...2).contains(rest.count)
+            let (rest, prefix) = Self.split(labels)
+            return Self.ownZone(labels) != nil || (1...2).contains(ForeignForms.plain(rest, prefix: prefix).parts.count)
         }
         return fits(query.labels)
             || searchDomains.contains {
@@ -116,11 +114,11 @@ package struct NameResolver: Sendable {
         return .nonexistent(zone: zone)
     }
 
-    /// Names outside our zones, for callers that are known: `name`, `name.namespace`, and Kubernetes' longer forms. Nil when no service has it.
+    /// Names outside our zones, for callers that are known: `name`, `name.namespace`, and the forms of other systems. Nil when no service has it.
     private func findBare(_ labels: [String], _ caller: () -> String?, _ table: NameTable) -> Found? {
-        var (parts, prefix) = Self.split(labels)
-        if parts.count == 5, parts.suffix(3) == ["svc", "cluster", "local"] { parts.removeLast(3) }
-        if parts.count == 3, parts.last == "svc" { parts.removeLast() }
+        let (rest, leading) = Self.split(labels)
+        let plain = ForeignForms.plain(rest, prefix: leading)
+        let (parts, prefix) = (plain.parts, plain.prefix)
         guard (1...2).contains(parts.count), table.names.contains(parts[0]) else { return nil }
         if parts.count == 2, ServiceName(parts[0], namespace: parts[1]).map({ table.services[$0] == nil }) ?? true { return nil }
         guard let namespace = caller(), let name = ServiceName(parts[0], namespace: parts.count == 2 ? parts[1] : namespace),

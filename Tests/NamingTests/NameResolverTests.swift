@@ -45,6 +45,15 @@ struct NameResolverTests {
             ("reviews.prod.svc.cluster.local", "default", "240.240.0.2"), ("reviews.prod.svc", "default", "240.240.0.2"),
             ("kube-dns.kube-system.svc.cluster.local", "default", nil),
             ("reviews.prod.svc.cluster.local", nil, nil),
+            // As with Consul; other domains, kinds and datacenters are Consul's own.
+            ("reviews.service.consul", "default", "240.240.0.1"), ("reviews.service.consul", "prod", "240.240.0.2"),
+            ("Reviews.Service.Prod.NS.Consul", "default", "240.240.0.2"), ("reviews.virtual.consul", "default", "240.240.0.1"),
+            ("reviews.virtual.prod.ns.consul", "default", "240.240.0.2"), ("reviews.service.consul", nil, nil),
+            ("unknown.service.consul", "default", nil), ("ratings.service.consul", "default", nil), ("reviews.service.nowhere.ns.consul", "default", nil),
+            ("reviews.service.dc1.consul", "default", nil), ("reviews.service.prod.ns.dc1.dc.consul", "default", nil),
+            ("reviews.node.consul", "default", nil), ("reviews.connect.consul", "default", nil), ("service.consul", "default", nil),
+            ("consul", "default", nil), ("reviews.consul", "default", nil), ("a.reviews.service.consul", "default", nil),
+            ("reviews.service.consul.corp.example.com", "default", "240.240.0.1"),
             // Under the host's search domains.
             ("reviews.corp.example.com", "default", "240.240.0.1"), ("reviews.prod.corp.example.com", "default", "240.240.0.2"),
             ("reviews.example.com", "prod", "240.240.0.2"),
@@ -126,6 +135,8 @@ struct NameResolverTests {
             ("reviews.prod.svc.mesh", [80, 443]), ("_http._tcp.reviews.prod.weft", [80, 443]), ("_443._tcp.reviews.prod", [443]),
             ("_grpc._tcp.reviews", [9080]), ("reviews", [9080]),
             ("_9080._tcp.reviews.corp.example.com", [9080]),
+            ("reviews.service.consul", [9080]), ("reviews.service.prod.ns.consul", [80, 443]), ("_reviews._tcp.service.consul", [9080]),
+            ("_reviews._tcp.service.prod.ns.consul", [80, 443]), ("_443._tcp.reviews.service.prod.ns.consul", [443]),
         ])
     func srv(_ name: String, _ ports: [Int]) throws {
         let response = try #require(try decide(name, .srv).response)
@@ -139,6 +150,8 @@ struct NameResolverTests {
     func foreignSRV() throws {
         #expect(try decide("_sip._udp.reviews", .srv).decision == .forward)
         #expect(try decide("_81._tcp.reviews", .srv).decision == .forward)
+        #expect(try decide("_reviews._udp.service.consul", .srv).decision == .forward)
+        #expect(try decide("_unknown._tcp.service.consul", .srv).decision == .forward)
     }
 
     @Test("Answers that are too big are truncated to nothing, and whole over TCP")
