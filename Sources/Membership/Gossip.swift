@@ -23,7 +23,7 @@ package final class Gossip {
     private var isStepping = false
     private var waiting: [SWIMEvent] = []
     private var timers: [SWIMTimer: TimerID] = [:]
-    private var isRunning = false
+    private(set) var isRunning = false
     private var datagrams: DatagramSocket?
     private var server: StreamServer?
     private var dialer: StreamDialer?
@@ -32,6 +32,9 @@ package final class Gossip {
     private var leaves: [CheckedContinuation<Void, Never>] = []
     private var ring: Keyring
     private var lastRefusalLogged: MonotonicTime?
+    private(set) var log = MemberLog()
+    var readers: [UInt64: Reader] = [:]
+    var nextReader: UInt64 = 0
 
     package init(_ configuration: GossipConfiguration, logger: Logger) {
         self.configuration = configuration
@@ -118,6 +121,7 @@ package final class Gossip {
         joins = [:]
         for leave in leaves { leave.resume() }
         leaves = []
+        wakeReaders()
     }
 
     private func closeSockets() {
@@ -167,6 +171,8 @@ package final class Gossip {
 
     /// 0 (well) … 7: how much this node distrusts its own observations (Lifeguard).
     package var awareness: Int { core.awareness }
+    /// Messages that wait to be passed on.
+    package var queuedBroadcasts: Int { core.queuedBroadcasts }
 
     // MARK: Stepping
 
@@ -219,7 +225,9 @@ package final class Gossip {
         let member = GossipMember(event.member, local: configuration.name, now: .now(), wall: .now())
         let event = GossipEvent(kind: event.kind, member: member, by: event.by, cause: event.cause)
         logger.info("\(event.description)")
+        log.add(event, at: .now())
         onEvent?(event)
+        wakeReaders()
     }
 
     /// At most one line a second: anybody can send us rubbish.

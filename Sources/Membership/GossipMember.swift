@@ -46,18 +46,19 @@ package struct GossipEvent: Hashable, Sendable, CustomStringConvertible {
     package var cause: MemberEvent.Cause
 
     /// One sentence for the journal.
-    package var description: String {
-        let why =
-            switch cause {
-            case .gossip: "says \(by)"
-            case .exchange: "in the state of \(by)"
-            case .unanswered(let helpers): "it answered neither us nor \(helpers) helpers"
-            case .refused(let witnesses): "it does not answer, and its port refuses \(witnesses.joined(separator: " and "))"
-            case .suspicionExpired(let confirmers): "suspected by \(confirmers.joined(separator: ", ")) and not refuted"
-            case .ourselves: "by ourselves"
-            case .expired: "gone for too long"
-            }
-        return "\(member.name) (\(member.address)) \(kind.rawValue): \(why)"
+    package var description: String { "\(member.name) (\(member.address)) \(kind.rawValue): \(why)" }
+
+    /// Who said so, and on what ground.
+    package var why: String {
+        switch cause {
+        case .gossip: "says \(by)"
+        case .exchange: "in the state of \(by)"
+        case .unanswered(let helpers): "it answered neither us nor \(helpers) helpers"
+        case .refused(let witnesses): "it does not answer, and its port refuses \(witnesses.joined(separator: " and "))"
+        case .suspicionExpired(let confirmers): "suspected by \(confirmers.joined(separator: ", ")) and not refuted"
+        case .ourselves: "by ourselves"
+        case .expired: "gone for too long"
+        }
     }
 }
 
