@@ -112,6 +112,7 @@ extension Catalog {
             settle(self?.links.links[peer] != nil ? nil : closure.description)
             self?.streamEnded(stream, peer, closure)
         }
+        answerSummaries(on: stream)
         for type in CatalogWire.FrameType.allCases {
             stream.handle(FrameType(rawValue: type.rawValue)) { [weak self, weak stream] frame in
                 guard let self, let stream else { return }

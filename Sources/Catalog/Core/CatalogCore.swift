@@ -86,6 +86,13 @@ package struct CatalogCore: Sendable {
         standings.count + forgotten.count + rates.count + requests.count + refusedHeads.count + peers.count + pending.count
     }
 
+    /// How far each origin is known, this node included.
+    package var summaries: [String: OriginSummary] {
+        var logs = logs
+        logs[node] = own
+        return logs.mapValues { OriginSummary(position: $0.position, records: $0.records.count, root: $0.head.root) }
+    }
+
     /// What to keep on disk: the whole of every other origin, the most recently confirmed first when there is too much.
     package func remote(bytes limit: Int) -> [OriginDelta] {
         var left = limit
