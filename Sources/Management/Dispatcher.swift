@@ -36,6 +36,9 @@ struct Dispatcher: Sendable {
         case .join: return try json(try await agent.join(try body(call)))
         case .leave: return try json(try await agent.leave(try body(call)))
         case .listMembers: return try json(try await agent.members())
+        case .watchMembers: return try json(try await agent.memberChanges(try watch(call)))
+        case .getGossip: return try json(try await agent.gossip())
+        case .diffCatalog: return try json(try await agent.catalogDiff(node: call.parameter))
         case .listServices: return try json(try await agent.services())
         case .getService: return try json(try await agent.service(try service(call)))
         case .registerService: return try json(try await agent.registerService(try registration(call)))
@@ -100,6 +103,12 @@ struct Dispatcher: Sendable {
             timeoutSeconds: try number(call, "timeoutSeconds", in: 0...CaptureReadyRequest.maximumTimeoutSeconds)
                 ?? CaptureReadyRequest.defaultTimeoutSeconds,
             callerPID: call.pid)
+    }
+
+    private func watch(_ call: Call) throws(APIError) -> MemberWatch {
+        MemberWatch(
+            after: try number(call, "after", in: 0...Int.max).map(UInt64.init),
+            timeoutSeconds: try number(call, "timeoutSeconds", in: 0...MemberWatch.maximumTimeoutSeconds) ?? MemberWatch.defaultTimeoutSeconds)
     }
 
     private func connections(_ call: Call) throws(APIError) -> ConnectionsRequest {

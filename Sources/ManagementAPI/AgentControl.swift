@@ -20,6 +20,12 @@ package protocol AgentControl: Sendable {
     func leave(_ request: LeaveRequest) async throws(APIError) -> LeaveReport
     /// Sorted by name, this node included.
     func members() async throws(APIError) -> MemberList
+    /// Returns once a member has changed after the request's number, or with nothing after its timeout. Ends soon when its task is cancelled or the
+    /// node leaves its mesh.
+    func memberChanges(_ request: MemberWatch) async throws(APIError) -> MemberChanges
+    func gossip() async throws(APIError) -> GossipReport
+    /// Asks another node how far it knows the records of each. Throws `notFound` for a node that is not known.
+    func catalogDiff(node: String) async throws(APIError) -> CatalogDiff
 
     /// Sorted by namespace and name.
     func services() async throws(APIError) -> ServiceList

@@ -1,7 +1,7 @@
 /// Every operation of the management API: one list for the server, the command line and the check of `Documentation/openapi.yaml`.
 package enum Route: String, CaseIterable, Sendable {
     case getStatus, getVersion, getMetrics
-    case initialise, listTokens, createToken, deleteToken, join, leave, listMembers
+    case initialise, listTokens, createToken, deleteToken, join, leave, listMembers, watchMembers, getGossip, diffCatalog
     case listServices, getService, registerService, deregisterService, heartbeat
     case listWorkloads, listCaptures, addCapture, removeCapture, captureReady
     case listConnections, listCertificates, reload
@@ -12,9 +12,8 @@ package enum Route: String, CaseIterable, Sendable {
 
     package var method: Method {
         switch self {
-        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .listServices, .getService, .listWorkloads, .listCaptures,
-            .captureReady,
-            .listConnections, .listCertificates:
+        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .watchMembers, .getGossip, .diffCatalog, .listServices, .getService,
+            .listWorkloads, .listCaptures, .captureReady, .listConnections, .listCertificates:
             .get
         case .initialise, .createToken, .join, .leave, .registerService, .heartbeat, .addCapture, .reload: .post
         case .deleteToken, .deregisterService, .removeCapture: .delete
@@ -33,6 +32,9 @@ package enum Route: String, CaseIterable, Sendable {
         case .join: "/v1/join"
         case .leave: "/v1/leave"
         case .listMembers: "/v1/members"
+        case .watchMembers: "/v1/members/changes"
+        case .getGossip: "/v1/gossip"
+        case .diffCatalog: "/v1/catalog/diff/{node}"
         case .listServices, .registerService: "/v1/services"
         case .getService, .deregisterService: "/v1/services/{name}"
         case .heartbeat: "/v1/heartbeats/{name}"
@@ -52,8 +54,9 @@ package enum Route: String, CaseIterable, Sendable {
         case .removeCapture: ["kind", "selector"]
         case .captureReady: ["unit", "timeoutSeconds"]
         case .listConnections: ["limit"]
-        case .getStatus, .getVersion, .getMetrics, .initialise, .listTokens, .createToken, .deleteToken, .join, .leave, .listMembers, .listServices,
-            .getService, .registerService, .heartbeat, .listWorkloads, .listCaptures, .addCapture, .listCertificates, .reload:
+        case .watchMembers: ["after", "timeoutSeconds"]
+        case .getStatus, .getVersion, .getMetrics, .initialise, .listTokens, .createToken, .deleteToken, .join, .leave, .listMembers, .getGossip, .diffCatalog,
+            .listServices, .getService, .registerService, .listWorkloads, .listCaptures, .addCapture, .listCertificates, .reload:
             []
         }
     }

@@ -80,6 +80,10 @@ package struct ServiceEndpoint: Codable, Sendable, Equatable {
     package var usable: Bool
     /// Why not, or empty: `unhealthy`, `node dead`, `stale`.
     package var reason: String
+    /// Known from before the agent's start, and not confirmed since.
+    package var stale: Bool
+    package var region: String
+    package var zone: String
     /// How its health is found out: `tcp`, `http`, `grpc`, `exec`, `ttl` or `none`; empty for another node's endpoint, which that node checks.
     package var check: String
     /// Why the last check of this node's own endpoint failed; empty after one that passed.
@@ -88,7 +92,8 @@ package struct ServiceEndpoint: Codable, Sendable, Equatable {
     package var output: String
     package init(
         node: String, address: String, port: UInt16, identity: String, version: String = "", weight: UInt32 = 1, labels: [String: String] = [:],
-        health: String, usable: Bool, reason: String = "", check: String = "", failure: String = "", output: String = ""
+        health: String, usable: Bool, reason: String = "", stale: Bool = false, region: String = "", zone: String = "", check: String = "",
+        failure: String = "", output: String = ""
     ) {
         self.node = node
         self.address = address
@@ -100,6 +105,9 @@ package struct ServiceEndpoint: Codable, Sendable, Equatable {
         self.health = health
         self.usable = usable
         self.reason = reason
+        self.stale = stale
+        self.region = region
+        self.zone = zone
         self.check = check
         self.failure = failure
         self.output = output

@@ -139,7 +139,8 @@ extension AgentAPI {
             if !view.reachable { "node \(node?.liveness?.rawValue ?? "unreachable")" } else if endpoint.health == .unhealthy { "unhealthy" } else if view.stale { "stale" } else { "" }
         return ServiceEndpoint(
             node: endpoint.node, address: "\(endpoint.address)", port: port, identity: endpoint.identity.description, version: endpoint.version, weight: endpoint.weight,
-            labels: endpoint.labels, health: endpoint.health.rawValue, usable: view.usable, reason: reason, check: own.map { $0.instance.check.kind?.word ?? "none" } ?? "",
+            labels: endpoint.labels, health: endpoint.health.rawValue, usable: view.usable, reason: reason, stale: view.stale,
+            region: endpoint.locality.region, zone: endpoint.locality.zone, check: own.map { $0.instance.check.kind?.word ?? "none" } ?? "",
             failure: own?.lastFailure ?? "", output: own?.lastOutput ?? "")
     }
 

@@ -16,8 +16,8 @@ struct CommandTests {
     // MARK: What people see
 
     @Test(arguments: [
-        ["status"], ["members"], ["services"], ["services", "reviews"], ["workloads"], ["capture", "list"], ["connections"], ["certs"], ["reload"],
-        ["version"], ["metrics"], ["init", "shop.example"], ["leave", "--force"], ["service", "register", "ratings", "--port", "9080"],
+        ["status"], ["members"], ["gossip"], ["services"], ["services", "reviews"], ["catalog", "diff", "b"], ["workloads"], ["capture", "list"],
+        ["connections"], ["certs"], ["reload"], ["version"], ["metrics"], ["init", "shop.example"], ["leave", "--force"], ["service", "register", "ratings", "--port", "9080"],
         ["service", "deregister", "reviews"], ["service", "heartbeat", "reviews"], ["token", "create", "--node", "b", "--allow", "shop/*"], ["capture", "ready", "reviews"],
         ["capture", "remove", "reviews", "--systemd-directory", "/nonexistent"], ["join", "--token-file", "-"],
     ])
@@ -64,6 +64,8 @@ struct CommandTests {
             try await check(["status", "--output", "json"], Samples.status)
             try await check(["--output", "json", "members"], MemberList(members: Samples.members))
             try await check(["-o", "json", "services", "reviews.default"], Samples.reviews)
+            try await check(["gossip", "-o", "json"], Samples.gossip)
+            try await check(["catalog", "diff", "b", "-o", "json"], Samples.diff)
             try await check(["connections", "-o", "json", "--limit", "1"], ConnectionList(connections: [Samples.connections[0]], open: 1))
             try await check(["certs", "--output=json"], CertificateList(certificates: Samples.certificates))
             try await check(["workloads", "-o", "json"], WorkloadList(workloads: [Samples.workload]))
@@ -88,6 +90,7 @@ struct CommandTests {
             (["join", "--token-file", "-"], 1, "expired 2 hours ago", "make a new one"),
             (["capture", "remove", "nothing"], 1, "unit nothing.service is not captured", "weft capture list"),
             (["token", "delete", "t9"], 1, "there is no token t9", "weft token list"),
+            (["catalog", "diff", "x"], 1, "no node \"x\" is known here", "`weft members` lists the nodes"),
             (["statsu"], 64, "no command `weft statsu`", "did you mean `weft status`?"),
             (["status", "--soket", "x"], 64, "Unknown option '--soket'", "Did you mean '--socket'"),
             (["connections", "--limit", "0"], 64, "--limit must be 1 to 10000", ""),
@@ -301,6 +304,41 @@ struct CommandTests {
             #expect(late.status == 75)
             #expect(late.error.contains("web.service was not captured within 1 s"))
         }
+    }
+
+    @Test(arguments: [false, true])
+    func `shows changes of members as they come, until the agent stops`(asJSON: Bool) async throws {
+        let agent = TestAgent()
+        let watching = try await withAgent(agent) { weft, _ in
+            let watching = Task { await weft.run(["members", "--watch"] + (asJSON ? ["--output", "json"] : [])) }
+            for number in 1...2 {
+                while agent.read(\.changesRead) < number { try await Task.sleep(for: .milliseconds(10)) }
+                agent.change { state in
+                    var change = Samples.change
+                    change.number = UInt64(number)
+                    state.changes.append(change)
+                }
+            }
+            while agent.read(\.changesRead) < 3 { try await Task.sleep(for: .milliseconds(10)) }
+            return watching
+        }
+        let result = await watching.value
+        #expect(result.status == 69)
+        #expect(result.error.contains("the agent has stopped, or left its mesh"), "\(result.error)")
+        let lines = result.output.split(separator: "\n").map(String.init)
+        guard asJSON else {
+            let line = "2026-01-01T00:00:00.000Z  b (192.0.2.2:7946) died: suspected by a, c and not refuted"
+            return #expect(lines == [line, line])
+        }
+        let changes = try lines.map { try APIJSON.decodeAnswer(MemberChange.self, from: Array($0.utf8)) }
+        #expect(changes.map(\.number) == [1, 2] && changes.allSatisfy { $0.suspectedBy == ["a", "c"] })
+    }
+
+    @Test func `says that two nodes know the same`() async throws {
+        var state = TestAgent.State()
+        state.diff = CatalogDiff(node: "a", peer: "b", equal: 3, differences: [])
+        let result = try await withAgent(TestAgent(state)) { weft, _ in await weft("catalog", "diff", "b") }
+        #expect(result.output == "a and b know the same of 3 nodes\n")
     }
 
     @Test func `takes the option before the environment`() async throws {

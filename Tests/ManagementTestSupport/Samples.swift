@@ -28,15 +28,43 @@ package enum Samples {
         Member(name: "consul\u{1b}[31m", kind: .foreign, state: .alive, address: "[2001:db8::3]:7946", tunnel: nil, sinceSeconds: 90_061),
     ]
 
+    package static let change = MemberChange(
+        number: 1, time: "2026-01-01T00:00:00.000Z", name: "b", address: "192.0.2.2:7946", kind: .died, state: .dead, by: "a", cause: .notRefuted,
+        suspectedBy: ["a", "c"], why: "suspected by a, c and not refuted")
+
+    package static let gossip: GossipReport = {
+        var counters = GossipReport.Counters()
+        (counters.probes, counters.probesFailed, counters.probesByStreamOnly, counters.suspicions, counters.deaths) = (120, 3, 1, 2, 1)
+        (counters.datagramsReceived, counters.bytesReceived, counters.datagramsSent, counters.bytesSent) = (300, 12_600, 310, 14_000)
+        return GossipReport(
+            node: "a", address: "192.0.2.1:7946", incarnation: 3, pool: "serf", label: "shop", keys: ["0123456789abcdef", "fedcba9876543210"],
+            awareness: 1, awarenessMaximum: 7, members: .init(alive: 2, suspect: 1, dead: 0, left: 1), queued: 1, counters: counters,
+            refused: [.init(reason: "wrong_label", count: 4, meaning: "its label is not ours")])
+    }()
+
+    package static let diff = CatalogDiff(
+        node: "a", peer: "b", equal: 1,
+        differences: [
+            .init(
+                origin: "b", verdict: .thereNewer, here: .init(generation: 7, version: 3, records: 2, digest: String(repeating: "ab", count: 32)),
+                there: .init(generation: 7, version: 4, records: 1, digest: String(repeating: "cd", count: 32))),
+            .init(
+                origin: "c", verdict: .onlyHere, here: .init(generation: 1, version: 1, records: 1, digest: String(repeating: "ef", count: 32)), there: nil),
+        ])
+
     package static let reviews = ServiceDetail(
         name: "reviews", namespace: "default", addresses: ["240.240.17.4", "fd77:6566:7400::1104"], ports: [9080],
         endpoints: [
             ServiceEndpoint(
                 node: "a", address: "192.0.2.1:9080", port: 9080, identity: "spiffe://shop.example/ns/default/sa/reviews", version: "v1",
-                labels: ["tier": "web"], health: "healthy", usable: true),
+                labels: ["tier": "web"], health: "unhealthy", usable: false, reason: "unhealthy", region: "eu", zone: "eu-1",
+                lastFailure: "connecting to 192.0.2.1:9080 failed: Connection refused"),
             ServiceEndpoint(
                 node: "b", address: "192.0.2.2:9080", port: 9080, identity: "spiffe://shop.example/ns/default/sa/reviews", version: "v2", weight: 10,
                 health: "healthy", usable: false, reason: "node dead"),
+            ServiceEndpoint(
+                node: "c", address: "192.0.2.3:9080", port: 9080, identity: "spiffe://shop.example/ns/default/sa/reviews", health: "healthy",
+                usable: true, reason: "stale", stale: true),
         ])
 
     package static let workload = WorkloadEntry(

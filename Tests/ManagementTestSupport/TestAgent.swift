@@ -18,6 +18,10 @@ package final class TestAgent: AgentControl {
         package var captureDelay = Duration.zero
         /// What `captureReady` says instead.
         package var captureRefusal: APIError?
+        /// What `memberChanges` knows; `changesRead` is how often it was asked for more.
+        package var changes: [MemberChange] = []
+        package var changesRead = 0
+        package var diff = Samples.diff
         package var lastReady: CaptureReadyRequest?
         package var lastRegistration: ServiceRegistration?
         package var lastHeartbeat: HeartbeatRequest?
@@ -89,6 +93,26 @@ package final class TestAgent: AgentControl {
         LeaveReport(node: "a", trustDomain: "shop.example", warnings: request.force ? ["the mesh has no authority any more"] : [])
     }
     package func members() async throws(APIError) -> MemberList { MemberList(members: read(\.members)) }
+    package func gossip() async throws(APIError) -> GossipReport { Samples.gossip }
+    package func catalogDiff(node: String) async throws(APIError) -> CatalogDiff {
+        let diff = read(\.diff)
+        guard node == diff.peer else {
+            throw APIError(.notFound, code: "node_not_found", "no node \"\(node)\" is known here", remedy: "`weft members` lists the nodes")
+        }
+        return diff
+    }
+    package func memberChanges(_ request: MemberWatch) async throws(APIError) -> MemberChanges {
+        let deadline = ContinuousClock.now + .seconds(request.timeoutSeconds)
+        guard let after = request.after else { return MemberChanges(changes: [], last: UInt64(read(\.changes.count))) }
+        state.withLock { $0.changesRead += 1 }
+        while ContinuousClock.now < deadline, read(\.changes.count) <= Int(after) {
+            do { try await Task.sleep(for: .milliseconds(10)) } catch {
+                throw APIError(.unavailable, code: "gossip_stopped", "the agent stops")
+            }
+        }
+        let changes = read(\.changes)
+        return MemberChanges(changes: changes.filter { $0.number > after }, last: UInt64(changes.count))
+    }
 
     package func services() async throws(APIError) -> ServiceList {
         ServiceList(

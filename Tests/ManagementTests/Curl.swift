@@ -64,8 +64,10 @@ struct SampleCall: Sendable, CustomTestStringConvertible {
         case .heartbeat: SampleCall(route: route, target: "/v1/heartbeats/reviews", body: #"{"status":"failing","note":"disk full"}"#)
         case .addCapture: SampleCall(route: route, target: route.path, body: #"{"kind":"unit","selector":"details.service"}"#)
         case .removeCapture: SampleCall(route: route, target: "/v1/captures?kind=unit&selector=reviews.service")
+        case .watchMembers: SampleCall(route: route, target: "/v1/members/changes?after=0&timeoutSeconds=1")
+        case .diffCatalog: SampleCall(route: route, target: "/v1/catalog/diff/b")
         case .captureReady: SampleCall(route: route, target: "/v1/captures/ready?unit=reviews.service")
-        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .listServices, .listWorkloads, .listCaptures, .listConnections,
+        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .getGossip, .listServices, .listWorkloads, .listCaptures, .listConnections,
             .listCertificates, .reload:
             SampleCall(route: route, target: route.path)
         }
@@ -79,6 +81,7 @@ struct SampleCall: Sendable, CustomTestStringConvertible {
                 id: "t0", node: "b", allow: ["ns/default/sa/*"], replace: false, state: .unused, expiresAt: "2026-01-01T00:00:00.000Z",
                 expiresInSeconds: 60)
         ]
+        state.changes = [Samples.change]
         return TestAgent(state)
     }
 }

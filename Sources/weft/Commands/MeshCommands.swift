@@ -79,10 +79,18 @@ struct Leave: AsyncParsableCommand {
 }
 
 struct Members: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "List the nodes of the mesh.")
+    static let configuration = CommandConfiguration(
+        abstract: "List the nodes of the mesh.",
+        discussion: """
+            With --watch: each change as it comes, with who said so and why, until the agent stops or you press ^C; with --output json, one object \
+            on each line.
+            """)
+    @Flag(help: "Show changes as they come instead of the list.")
+    var watch = false
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
+        if watch { return try await MemberWatcher(global: global).run() }
         let (list, _): (MemberList, _) = try await global.client.call(.listMembers)
         try global.show(list) { list in
             if list.members.isEmpty { return Hints.noMesh }

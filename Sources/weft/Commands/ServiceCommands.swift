@@ -16,14 +16,14 @@ struct Services: AsyncParsableCommand {
             var text = "\(Text.printable("\(detail.name).\(detail.namespace)"))  ports \(detail.ports.map(String.init).joined(separator: ", "))"
             text += "  addresses \(Text.printable(detail.addresses.joined(separator: ", ")))\n\n"
             var table = Table([
-                .init("ENDPOINT"), .init("PORT", isNumber: true), .init("NODE"), .init("STATE"), .init("VERSION"), .init("WEIGHT", isNumber: true),
-                .init("IDENTITY"),
+                .init("ENDPOINT"), .init("PORT", isNumber: true), .init("NODE"), .init("ZONE"), .init("STATE"), .init("VERSION"),
+                .init("WEIGHT", isNumber: true), .init("IDENTITY"),
             ])
             for endpoint in detail.endpoints {
-                let state = endpoint.usable ? endpoint.health : "unused: \(endpoint.reason.isEmpty ? endpoint.health : endpoint.reason)"
                 table.add([
-                    endpoint.address, "\(endpoint.port)", endpoint.node, state, Text.orDash(endpoint.version),
-                    "\(endpoint.weight)", endpoint.identity,
+                    endpoint.address, "\(endpoint.port)", endpoint.node,
+                    Text.orDash([endpoint.region, endpoint.zone].filter { !$0.isEmpty }.joined(separator: "/")), Self.state(endpoint),
+                    Text.orDash(endpoint.version), "\(endpoint.weight)", endpoint.identity,
                 ])
             }
             return text + table.text + Self.failures(detail.endpoints)
@@ -36,6 +36,11 @@ struct Services: AsyncParsableCommand {
             let lines = endpoint.output.split(whereSeparator: \.isNewline).map { "    \(Text.printable(String($0)))\n" }
             return "\n\(Text.printable(endpoint.address)) fails its \(Text.printable(endpoint.check)) check: \(Text.printable(endpoint.failure))\n\(lines.joined())"
         }.joined()
+    }
+
+    private static func state(_ endpoint: ServiceEndpoint) -> String {
+        let state = endpoint.usable ? endpoint.health : "unused: \(endpoint.reason.isEmpty ? endpoint.health : endpoint.reason)"
+        return endpoint.stale ? "\(state), stale" : state
     }
 
     private func list() async throws {

@@ -12,8 +12,8 @@ struct Weft: AsyncParsableCommand {
             """,
         version: WeftVersion.current,
         groupedSubcommands: [
-            CommandGroup(name: "Mesh", subcommands: [Init.self, TokenCommand.self, Join.self, Leave.self, Members.self]),
-            CommandGroup(name: "Services", subcommands: [Services.self, ServiceCommand.self]),
+            CommandGroup(name: "Mesh", subcommands: [Init.self, TokenCommand.self, Join.self, Leave.self, Members.self, GossipCommand.self]),
+            CommandGroup(name: "Services", subcommands: [Services.self, ServiceCommand.self, CatalogCommand.self]),
             CommandGroup(name: "Capture", subcommands: [Workloads.self, CaptureCommand.self]),
             CommandGroup(
                 name: "Agent", subcommands: [StatusCommand.self, Connections.self, Certs.self, Reload.self, Metrics.self, VersionCommand.self]),
