@@ -170,7 +170,7 @@ package final class Catalog {
 
     private func tell(_ event: CatalogEvent) {
         switch event {
-        case .refused, .portConflict, .generationJumped, .cannotSign: logger.warning("\(event)")
+        case .refused, .portConflict, .tooManyVersions, .generationJumped, .cannotSign: logger.warning("\(event)")
         case .nodeAppeared, .nodeDropped: logger.info("\(event)")
         }
         onEvent?(event)

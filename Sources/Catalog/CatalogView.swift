@@ -31,6 +31,13 @@ package struct CatalogView: Sendable, Equatable {
         package var service: Service
         /// Sorted by node, then address. Empty never: a service without endpoints is not in the view.
         package var endpoints: [EndpointView]
+        /// Versions of it that have addresses of their own, sorted.
+        package var subsets: [SubsetView] = []
+    }
+
+    package struct SubsetView: Sendable, Equatable {
+        package var subset: Subset
+        package var addresses: VirtualIP.Pair
     }
 
     package struct EndpointView: Sendable, Equatable {

@@ -55,12 +55,27 @@ package struct ServiceDetail: Codable, Sendable, Equatable {
     package var addresses: [String]
     package var ports: [UInt16]
     package var endpoints: [ServiceEndpoint]
-    package init(name: String, namespace: String, addresses: [String], ports: [UInt16], endpoints: [ServiceEndpoint]) {
+    /// Versions that have a name and addresses of their own, as `v2.reviews`.
+    package var subsets: [ServiceSubset]
+    package init(
+        name: String, namespace: String, addresses: [String], ports: [UInt16], endpoints: [ServiceEndpoint], subsets: [ServiceSubset] = []
+    ) {
         self.name = name
         self.namespace = namespace
         self.addresses = addresses
         self.ports = ports
         self.endpoints = endpoints
+        self.subsets = subsets
+    }
+}
+
+package struct ServiceSubset: Codable, Sendable, Equatable {
+    package var version: String
+    /// IPv4 first.
+    package var addresses: [String]
+    package init(version: String, addresses: [String]) {
+        self.version = version
+        self.addresses = addresses
     }
 }
 

@@ -23,10 +23,20 @@ package enum VirtualIP {
 
     /// Addresses for all names. Independent of the order given; the smaller name keeps a contested address.
     package static func assign(_ names: some Sequence<ServiceName>) -> [ServiceName: Pair] {
-        var result: [ServiceName: Pair] = [:]
         var taken: Set<UInt16> = []
-        for name in Set(names).sorted() {
-            let hash = hash(name)
+        return assign(Set(names).sorted(), &taken)
+    }
+
+    /// Addresses for subsets, in what the services leave: a subset never moves a service.
+    package static func assign(_ subsets: some Sequence<Subset>, beside services: [ServiceName: Pair]) -> [Subset: Pair] {
+        var taken = Set(services.values.map { UInt16(truncatingIfNeeded: $0.v4.v4Number) })
+        return assign(Set(subsets).sorted(), &taken)
+    }
+
+    private static func assign<Name: Hashable & CustomStringConvertible>(_ names: [Name], _ taken: inout Set<UInt16>) -> [Name: Pair] {
+        var result: [Name: Pair] = [:]
+        for name in names {
+            let hash = hash(name.description)
             guard taken.count < usable else { break }
             var host = UInt16(truncatingIfNeeded: hash)
             while host == 0 || host == 0xffff || taken.contains(host) { host &+= 1 }
@@ -38,13 +48,13 @@ package enum VirtualIP {
         return result
     }
 
-    /// The most services that can have an address; `assign` gives the rest none.
+    /// The most services and subsets that can have an address; `assign` gives the rest none.
     package static let usable = 65_534
 
     /// FNV-1a, 64 bit, then a final avalanche: names differ in their last bytes.
-    private static func hash(_ name: ServiceName) -> UInt64 {
+    private static func hash(_ name: String) -> UInt64 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in name.description.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
         hash ^= hash >> 33
         hash = hash &* 0xff51_afd7_ed55_8ccd
         return hash ^ hash >> 33

@@ -44,8 +44,8 @@ package struct NameResolver: Sendable {
     /// Whether some table could have the name: all that can be said before the first one is there.
     package func mayBeOurs(_ query: DNSQuery) -> Bool {
         func fits(_ labels: [String]) -> Bool {
-            let (rest, prefix) = Self.split(labels)
-            return Self.ownZone(labels) != nil || (1...2).contains(ForeignForms.plain(rest, prefix: prefix).parts.count)
+            let forms = NameForms(labels)
+            return Self.ownZone(labels) != nil || (!forms.candidates.isEmpty && !forms.isCommon)
         }
         return fits(query.labels)
             || searchDomains.contains {
@@ -56,11 +56,11 @@ package struct NameResolver: Sendable {
     // MARK: Which name
 
     enum Found: Equatable {
-        /// A service by a name of its own, `zone` being the zone of ours that it was asked in.
-        case service(ServiceName, zone: [String]?)
+        /// A service or a version of it by a name of its own, `zone` being the zone of ours that it was asked in.
+        case service(Owner, zone: [String]?)
         /// `_port._tcp` before a service's name; nil: a port by a name, which any service has.
-        case port(ServiceName, UInt16?, zone: [String]?)
-        case reverse(ServiceName, zone: [String])
+        case port(Owner, UInt16?, zone: [String]?)
+        case reverse(Owner, zone: [String])
         case apex([String])
         /// Exists, since names below it do, but has no records.
         case empty(zone: [String]?)
@@ -68,7 +68,15 @@ package struct NameResolver: Sendable {
         case notOurs
     }
 
-    func find(_ labels: [String], _ caller: () -> String?, _ table: NameTable) -> Found {
+    func find(_ labels: [String], _ who: () -> String?, _ table: NameTable) -> Found {
+        // Who asks costs a question to the kernel: one for each query at most.
+        var known: String??
+        func caller() -> String? {
+            if let known { return known }
+            let answer = who()
+            known = .some(answer)
+            return answer
+        }
         if let zone = Self.ownZone(labels) { return findOwn(labels, zone, caller, table) }
         if let found = findBare(labels, caller, table) { return found }
         for domain in searchDomains where labels.count > domain.count && labels.suffix(domain.count) == domain[...] {
@@ -94,54 +102,45 @@ package struct NameResolver: Sendable {
     private func findOwn(_ labels: [String], _ zone: [String], _ caller: () -> String?, _ table: NameTable) -> Found {
         if labels.count == zone.count { return .apex(zone) }
         if zone.last == "arpa" { return Reverse.find(labels, zone, table) }
-        let (rest, prefix) = Self.split(Array(labels.dropLast(zone.count)))
-        var parts = rest
+        var parts = Array(labels.dropLast(zone.count))
         if zone == ["mesh"] {
             guard parts.popLast() == "svc" else { return .nonexistent(zone: zone) }
-            if parts.isEmpty { return prefix.isEmpty ? .empty(zone: zone) : .nonexistent(zone: zone) }
+            if parts.isEmpty { return .empty(zone: zone) }
         }
-        if parts.count == 2, let name = ServiceName(parts[0], namespace: parts[1]), table.services[name] != nil {
-            return Self.with(prefix, name, zone, table)
-        }
-        if parts.count == 1 {
-            if zone == ["weft"], table.names.contains(parts[0]), let namespace = caller(), let name = ServiceName(parts[0], namespace: namespace),
-                table.services[name] != nil
-            {
-                return Self.with(prefix, name, zone, table)
-            }
-            if prefix.isEmpty, table.namespaces.contains(parts[0]) { return .empty(zone: zone) }
-        }
+        let forms = NameForms(ownZone: parts, needsNamespace: zone == ["mesh"])
+        if let owner = owner(forms.candidates, table, caller: caller) { return Self.with(forms.prefix, owner, zone, table) }
+        if parts.count == 1, table.namespaces.contains(parts[0]) { return .empty(zone: zone) }
         return .nonexistent(zone: zone)
     }
 
-    /// Names outside our zones, for callers that are known: `name`, `name.namespace`, and the forms of other systems. Nil when no service has it.
+    /// Names outside our zones, for callers that are known. Nil when no service has it.
     private func findBare(_ labels: [String], _ caller: () -> String?, _ table: NameTable) -> Found? {
-        let (rest, leading) = Self.split(labels)
-        let plain = ForeignForms.plain(rest, prefix: leading)
-        let (parts, prefix) = (plain.parts, plain.prefix)
-        guard (1...2).contains(parts.count), table.names.contains(parts[0]) else { return nil }
-        if parts.count == 2, ServiceName(parts[0], namespace: parts[1]).map({ table.services[$0] == nil }) ?? true { return nil }
-        guard let namespace = caller(), let name = ServiceName(parts[0], namespace: parts.count == 2 ? parts[1] : namespace),
-            table.services[name] != nil
-        else { return nil }
-        let found = Self.with(prefix, name, nil, table)
+        let forms = NameForms(labels)
+        guard let owner = owner(forms.candidates, table, caller: caller), caller() != nil else { return nil }
+        let found = Self.with(forms.prefix, owner, nil, table)
         if case .nonexistent = found { return nil }
         return found
     }
 
-    /// The leading labels that begin with an underscore, apart.
-    private static func split(_ labels: [String]) -> (rest: [String], prefix: [String]) {
-        let prefix = Array(labels.prefix { $0.hasPrefix("_") })
-        return (Array(labels.dropFirst(prefix.count)), prefix)
+    /// The first candidate that exists. Who asks is looked at for no name that no service has.
+    private func owner(_ candidates: [NameForms.Candidate], _ table: NameTable, caller: () -> String?) -> Owner? {
+        for candidate in candidates {
+            guard table.names.contains(candidate.name), candidate.version.map(table.versions.contains) ?? true,
+                let namespace = candidate.namespace ?? caller(), let service = ServiceName(candidate.name, namespace: namespace)
+            else { continue }
+            let owner = Owner(service, version: candidate.version)
+            if table[owner] != nil { return owner }
+        }
+        return nil
     }
 
-    private static func with(_ prefix: [String], _ name: ServiceName, _ zone: [String]?, _ table: NameTable) -> Found {
+    private static func with(_ prefix: [String], _ name: Owner, _ zone: [String]?, _ table: NameTable) -> Found {
         switch prefix.count {
         case 0: return .service(name, zone: zone)
         case 1 where prefix[0] == "_tcp": return .empty(zone: zone)
         case 2 where prefix[1] == "_tcp":
             guard let number = UInt16(prefix[0].dropFirst()) else { return .port(name, nil, zone: zone) }
-            if table.services[name]?.ports.contains(number) == true { return .port(name, number, zone: zone) }
+            if table[name]?.ports.contains(number) == true { return .port(name, number, zone: zone) }
         default: break
         }
         return .nonexistent(zone: zone ?? [])
@@ -152,8 +151,8 @@ package struct NameResolver: Sendable {
     private func respond(_ query: DNSQuery, _ found: Found, _ table: NameTable, _ limit: Int) -> Decision {
         var writer = DNSWriter(query, limit: limit)
         var hasData = false
-        func addresses(_ name: ServiceName) {
-            guard let entry = table.services[name] else { return }
+        func addresses(_ name: Owner) {
+            guard let entry = table[name] else { return }
             if query.type == .a || query.type == .any, let address = entry.v4 {
                 writer.answer(.question, .a, ttl: ttl, address.bytes)
                 hasData = true
@@ -163,9 +162,9 @@ package struct NameResolver: Sendable {
                 hasData = true
             }
         }
-        func ports(_ name: ServiceName, only port: UInt16?) {
-            guard query.type == .srv, let entry = table.services[name], !entry.ports.isEmpty else { return }
-            let target = Self.fullName(name)
+        func ports(_ name: Owner, only port: UInt16?) {
+            guard query.type == .srv, let entry = table[name], !entry.ports.isEmpty else { return }
+            let target = name.fullName
             for number in entry.ports where port == nil || port == number {
                 writer.answer(.question, .srv, ttl: ttl, DNSWriter.srv(port: number, target: target))
             }
@@ -186,7 +185,7 @@ package struct NameResolver: Sendable {
         case .reverse(let name, let own):
             zone = own
             if query.type == .ptr || query.type == .any {
-                writer.answer(.question, .ptr, ttl: ttl, DNSWriter.name(Self.fullName(name)))
+                writer.answer(.question, .ptr, ttl: ttl, DNSWriter.name(name.fullName))
                 hasData = true
             }
         case .apex(let own):
@@ -209,6 +208,4 @@ package struct NameResolver: Sendable {
         let message = writer.finished(code)
         return .answer(message.bytes, message.truncated ? .truncated : hasData ? .data : code == .nameError ? .nameError : .noData)
     }
-
-    private static func fullName(_ name: ServiceName) -> [String] { [name.name, name.namespace, "svc", "mesh"] }
 }

@@ -44,7 +44,8 @@ extension AgentAPI {
             let nodes = Dictionary(mesh.catalog.view.nodes.map { ($0.info.name, $0) }) { first, _ in first }
             return ServiceDetail(
                 name: name.name, namespace: name.namespace, addresses: Self.addresses(view.service), ports: [view.service.port],
-                endpoints: view.endpoints.map { Self.endpoint($0, port: view.service.port, node: nodes[$0.endpoint.node], mesh) })
+                endpoints: view.endpoints.map { Self.endpoint($0, port: view.service.port, node: nodes[$0.endpoint.node], mesh) },
+                subsets: view.subsets.map { ServiceSubset(version: $0.subset.version, addresses: ["\($0.addresses.v4)", "\($0.addresses.v6)"]) })
         }
     }
 

@@ -20,6 +20,7 @@ extension Mesh {
         for service in view.services {
             let name = names.id(service.service.name.description)
             var targets: [Snapshot.Target] = []
+            var byVersion: [String: [Snapshot.Target]] = [:]
             for item in service.endpoints {
                 let endpoint = item.endpoint
                 let identity = names.id(endpoint.identity.description)
@@ -30,6 +31,7 @@ extension Mesh {
                 let target = Snapshot.Target(
                     address: endpoint.address, tunnel: isLocal ? nil : tunnels[endpoint.node], identity: identity, node: names.id(endpoint.node), eligible: item.usable)
                 targets.append(target)
+                byVersion[endpoint.version, default: []].append(target)
                 byEndpoint[endpoint.address] = (name, target)
                 if isLocal {
                     let tenant = endpoint.identity.workload.map { proxy.tenants.id($0.namespace) } ?? 0
@@ -39,6 +41,11 @@ extension Mesh {
             let entry = Snapshot.ServiceEntry(name: name, targets: targets)
             services[SocketAddress(service.service.addresses.v4, port: service.service.port)] = entry
             services[SocketAddress(service.service.addresses.v6, port: service.service.port)] = entry
+            for item in service.subsets {
+                let entry = Snapshot.ServiceEntry(name: names.id(item.subset.description), targets: byVersion[item.subset.version] ?? [])
+                services[SocketAddress(item.addresses.v4, port: service.service.port)] = entry
+                services[SocketAddress(item.addresses.v6, port: service.service.port)] = entry
+            }
         }
         let index = capture.index
         let workloads = index.workloads.map { workload in

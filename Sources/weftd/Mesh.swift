@@ -248,7 +248,11 @@ final class Mesh {
     }
 
     private func publish() {
-        dns.update(Naming.NameTable(catalog.view.services.map(\.service)))
+        var subsets: [Subset: Naming.NameTable.Entry] = [:]
+        for view in catalog.view.services {
+            for item in view.subsets { subsets[item.subset] = .init(v4: item.addresses.v4, v6: item.addresses.v6, ports: [view.service.port]) }
+        }
+        dns.update(Naming.NameTable(catalog.view.services.map(\.service), subsets: subsets))
         let snapshot = makeSnapshot()
         proxy.apply(snapshot)
         capture.setInboundEndpoints(Array(snapshot.local.keys))

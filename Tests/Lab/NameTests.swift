@@ -1,4 +1,5 @@
 import Glibc
+import ManagementAPI
 import Testing
 
 extension Lab {
@@ -40,6 +41,42 @@ extension Lab {
                 // As Kubernetes sets it up: five dots before a name is taken as it is, and a list of domains to try before.
                 try Files.write("\(network.root)/resolv.conf", "search default.svc.cluster.local svc.cluster.local\noptions ndots:5\nnameserver \(LabNetwork.nameserver)\n")
                 for name in ["reviews", "reviews.default", "reviews.service.consul"] { #expect(try glibc(name) == address, "\(name) with ndots:5") }
+            }
+        }
+
+        @Test("the name of one version leads to the endpoints of that version alone, in every form")
+        func subsets() throws {
+            try LabNetwork.with { network in
+                let a = try network.host("a", workloads: ["web"])
+                let b = try network.host("b", workloads: ["reviews"])
+                let c = try network.host("c", workloads: ["reviews"])
+                for (host, version) in [(b, "v1"), (c, "v2")] {
+                    try Files.write("\(host.directory)/services.d/reviews.yaml", "service: reviews\nworkload: reviews\nport: 9080\nversion: \(version)\ncheck: {interval: 500ms, timeout: 400ms}\n")
+                    mkdir("\(host.directory)/www", 0o755)
+                    try Files.write("\(host.directory)/www/version", version)
+                    _ = try host.start("reviews", network.python, "-IBSm", "http.server", "9080", "--directory", "\(host.directory)/www")
+                }
+                try LabMesh.form([a, b, c])
+                try Clock.until("both versions are usable") { try a.usable("reviews") == 2 }
+                try LabMesh.certified([a, b, c])
+                func answers(_ name: String) throws -> Set<String> {
+                    Set(try (0..<6).map { _ in try a.run("web", "curl", "-sS", "--noproxy", "*", "--max-time", "10", "http://\(name):9080/version").out })
+                }
+                #expect(try answers("reviews") == ["v1", "v2"])
+                for name in ["v2.reviews", "v2.reviews.default", "v2.reviews.default.svc.mesh", "v2.reviews.weft", "v2.reviews.default.svc.cluster.local", "v2.reviews.service.consul"] {
+                    #expect(try answers(name) == ["v2"], "\(name)")
+                }
+                #expect(try answers("v1.reviews") == ["v1"])
+                #expect(try a.run("web", "getent", "ahosts", "v3.reviews").status != 0)
+                #expect(try a.ask(ServiceDetail.self, "services", "reviews").subsets.map(\.version) == ["v1", "v2"])
+                let flow = try #require(try a.connections().first { $0.service == "v2.reviews.default" })
+                #expect(flow.node == "c" && flow.security == "mutual_tls" && flow.destinationIdentity == LabHost.identity("reviews"))
+
+                // Without its endpoints the version is refused, and goes to no other one.
+                try c.stopAgent()
+                try Clock.until("c is gone") { try a.usable("reviews") == 1 }
+                #expect(try answers("v2.reviews.default.svc.mesh") == [""])
+                #expect(try answers("reviews") == ["v1"])
             }
         }
 

@@ -65,7 +65,7 @@ package enum Samples {
             ServiceEndpoint(
                 node: "c", address: "192.0.2.3:9080", port: 9080, identity: "spiffe://shop.example/ns/default/sa/reviews", health: "healthy",
                 usable: true, reason: "stale", stale: true),
-        ])
+        ], subsets: [ServiceSubset(version: "v1", addresses: ["240.240.3.1", "fd77:6566:7400::301"])])
 
     package static let workload = WorkloadEntry(
         name: "reviews", namespace: "default", account: "reviews", identity: "spiffe://shop.example/ns/default/sa/reviews",

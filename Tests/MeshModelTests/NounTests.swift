@@ -56,6 +56,18 @@ struct VirtualIPTests {
         #expect(alone[names(1)[0]]?.v6 == all[names(1)[0]]?.v6)
     }
 
+    @Test("subsets get what services leave, and move none of them")
+    func subsets() throws {
+        let services = VirtualIP.assign(names(10_000))
+        let wanted = names(1000).flatMap { [Subset("v1", of: $0)!, Subset("v2", of: $0)!] }
+        let subsets = VirtualIP.assign(wanted, beside: services)
+        #expect(subsets.count == 2000 && VirtualIP.assign(wanted.reversed(), beside: services) == subsets)
+        #expect(Set(subsets.values.map(\.v4)).union(services.values.map(\.v4)).count == 12_000)
+        #expect(Set(subsets.values.map(\.v6)).union(services.values.map(\.v6)).count == 12_000)
+        #expect(Subset("1.2", of: names(1)[0]) == nil && Subset("", of: names(1)[0]) == nil && Subset("V2", of: names(1)[0]) == nil)
+        #expect(try #require(Subset("v2", of: names(1)[0])).description == "v2.s0.default")
+    }
+
     @Test("ten thousand services have ten thousand addresses, all inside the ranges")
     func distinct() {
         let all = VirtualIP.assign(names(10_000))

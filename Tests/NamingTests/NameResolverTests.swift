@@ -10,6 +10,10 @@ let testTable = NameTable(services: [
     ServiceName("reviews", namespace: "prod")!: .init(v4: IPAddress("240.240.0.2"), v6: IPAddress("fd77:6566:7400::2"), ports: [80, 443]),
     ServiceName("ratings", namespace: "prod")!: .init(v4: IPAddress("240.240.0.3"), v6: nil, ports: [9080]),
     ServiceName("weft", namespace: "default")!: .init(v4: IPAddress("240.240.0.4"), v6: nil, ports: [1]),
+], subsets: [
+    Subset("v2", of: ServiceName("reviews", namespace: "prod")!)!: .init(v4: IPAddress("240.240.1.2"), v6: IPAddress("fd77:6566:7400::102"), ports: [80]),
+    // The same two labels as a service's name: the service counts.
+    Subset("reviews", of: ServiceName("prod", namespace: "prod")!)!: .init(v4: IPAddress("240.240.1.3"), v6: nil, ports: [80]),
 ])
 
 @Suite("Names become answers")
@@ -54,6 +58,14 @@ struct NameResolverTests {
             ("reviews.node.consul", "default", nil), ("reviews.connect.consul", "default", nil), ("service.consul", "default", nil),
             ("consul", "default", nil), ("reviews.consul", "default", nil), ("a.reviews.service.consul", "default", nil),
             ("reviews.service.consul.corp.example.com", "default", "240.240.0.1"),
+            // One version, in every form.
+            ("v2.reviews", "prod", "240.240.1.2"), ("V2.Reviews", "prod", "240.240.1.2"), ("v2.reviews", "default", nil), ("v2.reviews", nil, nil),
+            ("v2.reviews.prod", "default", "240.240.1.2"), ("v2.reviews.prod", nil, nil), ("v2.reviews.default", "default", nil),
+            ("v2.reviews.prod.svc.mesh", nil, "240.240.1.2"), ("v2.reviews.prod.weft", nil, "240.240.1.2"), ("v2.reviews.weft", "prod", "240.240.1.2"),
+            ("v2.reviews.prod.svc", "default", "240.240.1.2"), ("v2.reviews.prod.svc.cluster.local", "default", "240.240.1.2"),
+            ("v2.reviews.service.consul", "prod", "240.240.1.2"), ("v2.reviews.service.prod.ns.consul", "default", "240.240.1.2"),
+            ("v2.reviews.service.consul", "default", nil), ("v3.reviews.prod", "default", nil), ("v2.ratings.prod", "prod", nil),
+            ("v2.reviews.prod.corp.example.com", "default", "240.240.1.2"), ("reviews.prod", "prod", "240.240.0.2"),
             // Under the host's search domains.
             ("reviews.corp.example.com", "default", "240.240.0.1"), ("reviews.prod.corp.example.com", "default", "240.240.0.2"),
             ("reviews.example.com", "prod", "240.240.0.2"),
@@ -127,6 +139,9 @@ struct NameResolverTests {
         #expect(try decide("0." + v6.dropFirst(2), .ptr).response?.code == 3)
         #expect(try decide(v6, .ptr).response?.answers.map(\.data) == ["reviews.prod.svc.mesh"])
         #expect(try decide("1.0.0.10.in-addr.arpa", .ptr).decision == .forward)
+        #expect(try decide("2.1.240.240.in-addr.arpa", .ptr).response?.answers.map(\.data) == ["v2.reviews.prod.svc.mesh"])
+        #expect(try decide("_reviews._v2.service.prod.ns.consul", .srv).response?.answers.map(\.data) == ["0 1 80 v2.reviews.prod.svc.mesh"])
+        #expect(try decide("v3.reviews.prod.svc.mesh").response?.code == 3)
     }
 
     @Test(

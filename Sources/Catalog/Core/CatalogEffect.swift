@@ -24,6 +24,7 @@ package enum CatalogEvent: Hashable, Sendable, CustomStringConvertible {
     case nodeDropped(String, after: Duration)
     case generationJumped(from: UInt64, to: UInt64)
     case portConflict(ServiceName, chosen: UInt16, others: [UInt16: [String]])
+    case tooManyVersions(ServiceName, count: Int)
     case cannotSign
 
     package var description: String { text.printable }
@@ -39,6 +40,8 @@ package enum CatalogEvent: Hashable, Sendable, CustomStringConvertible {
         case .portConflict(let service, let chosen, let others):
             "nodes disagree on the port of \(service): \(chosen) is used; "
                 + others.sorted { $0.key < $1.key }.map { "\($0.value.sorted().joined(separator: ", ")) said \($0.key)" }.joined(separator: "; ")
+        case .tooManyVersions(let service, let count):
+            "\(service) has \(count) versions and only the first \(Subset.perService) have a name of their own (VERSION.\(service)): use fewer"
         case .cannotSign: "local changes wait: this node has no valid certificate to sign them with"
         }
     }

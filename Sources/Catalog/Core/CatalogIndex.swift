@@ -9,8 +9,15 @@ struct CatalogIndex: Sendable {
     private struct Entry {
         var endpoints: [Reference: (endpoint: Endpoint, port: UInt16)] = [:]
         /// As of the last build; nil after a change.
-        var built: (endpoints: [CatalogView.EndpointView], port: UInt16)?
+        var built: Built?
         var conflict: [UInt16: [String]] = [:]
+        /// Versions beyond the bound, as last told.
+        var refusedVersions = 0
+    }
+    private struct Built {
+        var endpoints: [CatalogView.EndpointView]
+        var port: UInt16
+        var subsets: [Subset]
     }
     /// Whether an origin's endpoints may get traffic, and whether what is known of it is from before this start.
     struct Reach: Hashable, Sendable {
@@ -24,6 +31,8 @@ struct CatalogIndex: Sendable {
     private var addresses: [ServiceName: VirtualIP.Pair] = [:]
     private var sorted: [ServiceName] = []
     private var namesChanged = false
+    private var subsets: [Subset] = []
+    private var subsetAddresses: [Subset: VirtualIP.Pair] = [:]
 
     /// How many endpoints an origin has.
     func endpoints(of origin: String) -> Int { byOrigin[origin]?.count ?? 0 }
@@ -71,6 +80,7 @@ struct CatalogIndex: Sendable {
 
     /// All services in order of their names. Conflicts about ports that were not there at the last build go to `conflicts`.
     mutating func build(_ reach: (String) -> Reach, conflicts: inout [CatalogEvent]) -> [CatalogView.ServiceView] {
+        let mayMove = namesChanged
         if namesChanged {
             sorted = services.keys.sorted()
             addresses = VirtualIP.assign(sorted)
@@ -78,10 +88,21 @@ struct CatalogIndex: Sendable {
         }
         var views: [CatalogView.ServiceView] = []
         views.reserveCapacity(sorted.count)
+        var wanted: [Subset] = []
         for name in sorted {
             // Beyond the virtual range's size the last names have no address and cannot be called.
-            guard let pair = addresses[name], let (endpoints, port) = built(name, reach, &conflicts) else { continue }
-            views.append(.init(service: Service(name: name, port: port, addresses: pair), endpoints: endpoints))
+            guard let pair = addresses[name], let built = built(name, reach, &conflicts) else { continue }
+            views.append(.init(service: Service(name: name, port: built.port, addresses: pair), endpoints: built.endpoints))
+            wanted += built.subsets
+        }
+        if mayMove || wanted != subsets {
+            subsets = wanted
+            subsetAddresses = VirtualIP.assign(wanted, beside: addresses)
+        }
+        for index in views.indices {
+            views[index].subsets = (services[views[index].service.name]?.built?.subsets ?? []).compactMap { subset in
+                subsetAddresses[subset].map { .init(subset: subset, addresses: $0) }
+            }
         }
         return views
     }
@@ -100,7 +121,7 @@ struct CatalogIndex: Sendable {
 
     private mutating func built(
         _ name: ServiceName, _ reach: (String) -> Reach, _ conflicts: inout [CatalogEvent]
-    ) -> (endpoints: [CatalogView.EndpointView], port: UInt16)? {
+    ) -> Built? {
         guard let entry = services[name] else { return nil }
         if let built = entry.built { return built }
         let all = entry.endpoints.sorted {
@@ -114,12 +135,17 @@ struct CatalogIndex: Sendable {
             others[value.port, default: []].append(reference.origin)
         }
         if !others.isEmpty, others != entry.conflict { conflicts.append(.portConflict(name, chosen: port, others: others)) }
-        let built = all.map { reference, value in
+        let endpoints = all.map { reference, value in
             let reach = reach(reference.origin)
             return CatalogView.EndpointView(endpoint: value.endpoint, reachable: reach.reachable, stale: reach.stale)
         }
+        let subsets = Set(endpoints.map(\.endpoint.version)).compactMap { Subset($0, of: name) }.sorted()
+        let refused = max(0, subsets.count - Subset.perService)
+        if refused > entry.refusedVersions { conflicts.append(.tooManyVersions(name, count: subsets.count)) }
+        let built = Built(endpoints: endpoints, port: port, subsets: Array(subsets.prefix(Subset.perService)))
         services[name]?.conflict = others
-        services[name]?.built = (built, port)
-        return (built, port)
+        services[name]?.refusedVersions = refused
+        services[name]?.built = built
+        return built
     }
 }

@@ -14,7 +14,11 @@ struct Services: AsyncParsableCommand {
         let (detail, _): (ServiceDetail, _) = try await global.client.call(.getService, parameter: name)
         try global.show(detail) { detail in
             var text = "\(Text.printable("\(detail.name).\(detail.namespace)"))  ports \(detail.ports.map(String.init).joined(separator: ", "))"
-            text += "  addresses \(Text.printable(detail.addresses.joined(separator: ", ")))\n\n"
+            text += "  addresses \(Text.printable(detail.addresses.joined(separator: ", ")))\n"
+            for subset in detail.subsets {
+                text += Text.printable("\(subset.version).\(detail.name).\(detail.namespace)  addresses \(subset.addresses.joined(separator: ", "))") + "\n"
+            }
+            text += "\n"
             var table = Table([
                 .init("ENDPOINT"), .init("PORT", isNumber: true), .init("NODE"), .init("ZONE"), .init("STATE"), .init("VERSION"),
                 .init("WEIGHT", isNumber: true), .init("IDENTITY"),
