@@ -10,6 +10,7 @@ let testTable = NameTable(services: [
     ServiceName("reviews", namespace: "prod")!: .init(v4: IPAddress("240.240.0.2"), v6: IPAddress("fd77:6566:7400::2"), ports: [80, 443]),
     ServiceName("ratings", namespace: "prod")!: .init(v4: IPAddress("240.240.0.3"), v6: nil, ports: [9080]),
     ServiceName("weft", namespace: "default")!: .init(v4: IPAddress("240.240.0.4"), v6: nil, ports: [1]),
+    ServiceName("prod", namespace: "prod")!: .init(v4: IPAddress("240.240.0.5"), v6: nil, ports: [80]),
 ], subsets: [
     Subset("v2", of: ServiceName("reviews", namespace: "prod")!)!: .init(v4: IPAddress("240.240.1.2"), v6: IPAddress("fd77:6566:7400::102"), ports: [80]),
     // The same two labels as a service's name: the service counts.
