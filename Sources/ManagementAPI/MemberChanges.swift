@@ -35,6 +35,8 @@ package struct MemberChange: Codable, Sendable, Equatable {
         case exchange
         /// It answered neither this node nor the helpers.
         case unanswered
+        /// It answered nobody, and its port refused the members in `suspectedBy`.
+        case refused
         /// It was suspected, and nobody refuted that in time.
         case notRefuted
         case ourselves

@@ -56,7 +56,7 @@ package enum Route: String, CaseIterable, Sendable {
         case .listConnections: ["limit"]
         case .watchMembers: ["after", "timeoutSeconds"]
         case .getStatus, .getVersion, .getMetrics, .initialise, .listTokens, .createToken, .deleteToken, .join, .leave, .listMembers, .getGossip, .diffCatalog,
-            .listServices, .getService, .registerService, .listWorkloads, .listCaptures, .addCapture, .listCertificates, .reload:
+            .listServices, .getService, .registerService, .heartbeat, .listWorkloads, .listCaptures, .addCapture, .listCertificates, .reload:
             []
         }
     }

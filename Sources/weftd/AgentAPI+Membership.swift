@@ -76,6 +76,7 @@ extension AgentAPI {
         case .gossip: result.cause = .gossip
         case .exchange: result.cause = .exchange
         case .unanswered(let helpers): (result.cause, result.helpers) = (.unanswered, helpers)
+        case .refused(let witnesses): (result.cause, result.suspectedBy) = (.refused, witnesses)
         case .suspicionExpired(let confirmers): (result.cause, result.suspectedBy) = (.notRefuted, confirmers)
         case .ourselves: result.cause = .ourselves
         case .expired: result.cause = .expired

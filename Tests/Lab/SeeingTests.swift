@@ -28,7 +28,7 @@ extension Lab {
                 server.end()
                 try Clock.until("the check fails") { try b.usable("reviews") == 0 }
                 let own = try #require(try b.ask(ServiceDetail.self, "services", "reviews").endpoints.first)
-                #expect(own.lastFailure.contains("Connection refused") && own.reason == "unhealthy" && own.node == "b", "\(own)")
+                #expect(own.failure.contains("Connection refused") && own.reason == "unhealthy" && own.node == "b", "\(own)")
                 try Clock.until("a has heard of it") { try a.usable("reviews") == 0 }
                 #expect(try a.ask(ServiceDetail.self, "services", "reviews").endpoints.map(\.reason) == ["unhealthy"])
 

@@ -58,7 +58,7 @@ package enum Samples {
             ServiceEndpoint(
                 node: "a", address: "192.0.2.1:9080", port: 9080, identity: "spiffe://shop.example/ns/default/sa/reviews", version: "v1",
                 labels: ["tier": "web"], health: "unhealthy", usable: false, reason: "unhealthy", region: "eu", zone: "eu-1",
-                lastFailure: "connecting to 192.0.2.1:9080 failed: Connection refused"),
+                check: "tcp", failure: "connecting to 192.0.2.1:9080 failed: Connection refused"),
             ServiceEndpoint(
                 node: "b", address: "192.0.2.2:9080", port: 9080, identity: "spiffe://shop.example/ns/default/sa/reviews", version: "v2", weight: 10,
                 health: "healthy", usable: false, reason: "node dead"),
