@@ -68,7 +68,7 @@ extension World {
             case .refused(let reason, let origin, let peer):
                 fail(.honestNodesAreNotRefused, node, "refuses a record of \(origin): \(reason)", "a message of \(peer)")
             case .nodeDropped(let origin, _): node.seen[Node.index(origin)] = .none
-            case .nodeAppeared, .generationJumped, .portConflict, .cannotSign: break
+            case .nodeAppeared, .generationJumped, .portConflict, .tooManyVersions, .cannotSign: break
             }
         }
     }

@@ -31,7 +31,7 @@ extension World {
         case .start: break
         case .setMeta:
             if own.incarnation != before + 1 { fail(.incarnationsOnlyGrow, node, "new tags took it from \(before) to \(own.incarnation)", Self.words(event)) }
-        case .datagram, .request, .answer, .dialFailed, .streamRefused, .timer, .join, .leave, .setCipher:
+        case .datagram, .request, .answer, .dialFailed, .streamRefused, .timer, .join, .leave, .setCipher, .check, .overrun:
             figures.refutations += 1
             let accusedAt = max(node.accused, node.announcedBefore)
             if before > accusedAt {

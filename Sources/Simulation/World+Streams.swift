@@ -96,15 +96,18 @@ extension World {
         if link.isOpen(at: peer), paths.leadsBothWays(node.index, peer) { push(streamDelay(), peer, life: nil, .closed(link)) }
     }
 
-    func linkEnded(_ link: PlaneLink, at node: Node) {
+    /// False when another link has taken its place.
+    @discardableResult
+    func linkEnded(_ link: PlaneLink, at node: Node) -> Bool {
         let peer = link.other(node.index)
         link.close(at: node.index)
-        guard node.links[peer] === link else { return }
+        guard node.links[peer] === link else { return false }
         node.links[peer] = nil
         let local = node.clock.local(now)
         node.plan.disconnected(nodes[peer].name, local, random: fraction(node))
         node.catalog.disconnected(nodes[peer].name, local)
         perform(node)
+        return true
     }
 
     /// The node is gone, whatever the way: its ends with it. `told`: the kernel closes them.

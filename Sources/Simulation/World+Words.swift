@@ -6,7 +6,7 @@ extension World {
     static func words(_ event: SWIMEvent) -> String {
         switch event {
         case .start: "its start"
-        case .datagram(let bytes, let source): "a datagram of \(bytes.count) bytes from \(source)"
+        case .datagram(let bytes, let source, _): "a datagram of \(bytes.count) bytes from \(source)"
         case .request(_, let bytes, let source): "a request of \(bytes.count) bytes from \(source)"
         case .answer(_, let bytes): "an answer of \(bytes.count) bytes"
         case .dialFailed(_, let failure): "a stream that failed: \(failure)"
@@ -16,6 +16,8 @@ extension World {
         case .leave: "a leave"
         case .setMeta: "new tags"
         case .setCipher: "new keys"
+        case .check(let name): "word that \(name) may be gone"
+        case .overrun: "datagrams that it lost"
         }
     }
 

@@ -120,7 +120,9 @@ package final class World {
         case .connect(let dial): connect(node, dial)
         case .connectFailed(let dial): node.plan.finished(dial, reached: nil, node.clock.local(now), random: fraction(node))
         case .message(let link, let message): received(message, on: link, at: node)
-        case .closed(let link): linkEnded(link, at: node)
+        case .closed(let link):
+            // As the agent does: the end of a stream makes gossip look.
+            if linkEnded(link, at: node) { step(node, .check(nodes[link.other(node.index)].name)) }
         case .tick: tick(node)
         case .exchange: exchange(node)
         case .commit:
