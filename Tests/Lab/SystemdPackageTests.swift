@@ -41,10 +41,11 @@ struct SystemdPackageTests {
         let main = "$(systemctl show weft -p MainPID --value)"
         #expect(try box.must("grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/\(main)/status | tr -s '\\t' ' '").lines == ["CapEff: 0000000000081000", "NoNewPrivs: 1", "Seccomp: 2"])
 
-        #expect(try box.must("grep -h '^se.slice' /proc/\(main)/task/*/sched | tr -d ' ' | sort | uniq -c | tr -s ' '").lines.contains(" 2 se.slice:500000"), "each worker's")
-
         try box.must("weft init lab.example")
         try box.wait("weft status --output json | grep -q '\"ready\"'")
+        // The kernel lets a thread ask for short pieces of its processor since 6.12, and shows them.
+        let workers = try box.must("for task in /proc/\(main)/task/*; do echo $(cat $task/comm) $(grep ^se.slice $task/sched); done").lines.filter { $0.hasPrefix("weft-worker") }
+        #expect(!workers.isEmpty && workers.allSatisfy { $0.hasSuffix(" 500000") || !$0.contains("se.slice") }, "\(workers)")
         try box.must("printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/etc/systemd/system/shop.service; systemctl daemon-reload; weft capture add shop.service; systemctl start shop")
         #expect(try box.must("weft capture list").text.contains("shop.service"))
         // It runs under its own seccomp filter, capabilities and read-only file system: an error would be in the journal.
