@@ -165,7 +165,7 @@ package final class Gossip {
 
     package var counters: GossipCounters {
         GossipCounters(
-            core: core.counters, sendFailures: datagrams?.sendFailures ?? 0, streamsRefused: server?.refused ?? 0,
+            core: core.counters, sendFailures: datagrams?.sendFailures ?? 0, datagramsLost: datagrams?.lost ?? 0, streamsRefused: server?.refused ?? 0,
             streamsTimedOut: server?.timedOut ?? 0)
     }
 

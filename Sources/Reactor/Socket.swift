@@ -154,10 +154,13 @@ public enum Socket {
     /// How well a datagram socket is being read.
     public struct Reading: Sendable {
         /// How long the datagram lay in the socket. By the wall clock, so a jump of that shows; never negative.
-        public var waited = Duration.zero
+        public var waited: Duration
         /// Datagrams that the socket has lost so far, because nobody had read it in time.
-        public var lost: UInt32 = 0
-        public init() {}
+        public var lost: UInt32
+        public init(waited: Duration = .zero, lost: UInt32 = 0) {
+            self.waited = waited
+            self.lost = lost
+        }
     }
 
     /// `receive` tells how well the socket is read from now on. The kernel is asked to let as much wait as `bytes`; without CAP_NET_ADMIN it may be less.
@@ -174,10 +177,12 @@ public enum Socket {
         var storage = sockaddr_storage()
         var length = socklen_t()
         var waited: Int64 = 0
+        var lost: UInt32 = 0
         while true {
-            let result = clinux_receive(fd, buffer.baseAddress, buffer.count, &storage, &length, &waited, &reading.lost)
+            let result = clinux_receive(fd, buffer.baseAddress, buffer.count, &storage, &length, &waited, &lost)
             if result >= 0 {
-                reading.waited = .nanoseconds(max(0, waited))
+                // Only a datagram tells it: without one the call says zero.
+                reading = Reading(waited: .nanoseconds(max(0, waited)), lost: lost)
                 return (.bytes(result), SocketAddress(storage: storage))
             }
             let error = Errno.current

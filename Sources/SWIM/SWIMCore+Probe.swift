@@ -6,7 +6,7 @@ struct ProbeRound: Sendable {
     let target: String
     let incarnation: UInt32
     let start: MonotonicTime
-    var timeout: MonotonicTime
+    let timeout: MonotonicTime
     var deadline: MonotonicTime
     var helpers = 0
     /// Helpers that will say no.
@@ -53,7 +53,7 @@ extension SWIMCore {
         guard !hasLagged(within: timers.probeInterval, turn.now), leaving == nil, name != self.name, let slot = roster.slot(of: name), roster[slot].member.state.isLive, let own = roster[self.name]?.member
         else { return }
         if let last = roster[slot].checked, turn.now - last < timers.probeInterval { return }
-        guard probes.count <= SWIMLimits.checks else { return }
+        guard probes.count - (probe == nil ? 0 : 1) < SWIMLimits.checks else { return }
         roster[slot].checked = turn.now
         counters.checks &+= 1
         let (sequence, target) = (nextSequence(), roster[slot].member)

@@ -109,6 +109,9 @@ extension AgentAPI {
         text.family(
             "weft_gossip_refused_total", .counter, help: "Gossip messages that were refused, by reason.",
             gossip.core.refused.map { ([("reason", $0.reason.rawValue)], Double($0.count)) })
+        text.single(
+            "weft_gossip_lost_total", .counter, help: "Gossip datagrams that the kernel threw away because the agent had not read them in time.",
+            Double(gossip.datagramsLost))
         text.single("weft_gossip_send_failures_total", .counter, help: "Gossip datagrams that could not be sent.", Double(gossip.sendFailures))
         text.single("weft_services", .gauge, help: "Services in the catalog.", Double(mesh.catalog.view.services.count))
         let endpoints = mesh.catalog.view.services.flatMap(\.endpoints)
