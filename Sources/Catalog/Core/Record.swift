@@ -1,3 +1,5 @@
+import Platform
+
 /// What a record is about: its kind and its name within its origin.
 ///
 /// Kinds are open: a kind that this version does not know is kept, checked and passed on, but not shown.
@@ -96,14 +98,4 @@ package struct Position: Hashable, Comparable, Sendable, CustomStringConvertible
 
     package static func < (a: Position, b: Position) -> Bool { (a.generation, a.version) < (b.generation, b.version) }
     package var description: String { "\(generation).\(version)" }
-}
-
-extension [UInt8] {
-    mutating func append(bigEndian value: UInt64) {
-        for shift in stride(from: 56, through: 0, by: -8) { append(UInt8(truncatingIfNeeded: value >> UInt64(shift))) }
-    }
-    mutating func append(lengthPrefixed bytes: [UInt8]) {
-        append(bigEndian: UInt64(bytes.count))
-        append(contentsOf: bytes)
-    }
 }

@@ -1,3 +1,5 @@
+import Platform
+
 /// Why something that a peer or the operator sent was not taken.
 package enum Refusal: Error, Hashable, Sendable, CustomStringConvertible {
     case badOrigin(String)
@@ -63,13 +65,6 @@ package enum Refusal: Error, Hashable, Sendable, CustomStringConvertible {
         case .invalidRecord(let key, let text): "\(key): \(text)"
         case .malformed(let text): text
         }
-    }
-}
-
-extension String {
-    /// For terminals and log lines: at most 512 characters, with control characters replaced. Peers choose some of the words.
-    var printable: String {
-        String(String.UnicodeScalarView(unicodeScalars.prefix(512).map { $0.value < 32 || 0x7f...0x9f ~= $0.value ? "\u{fffd}" : $0 }))
     }
 }
 

@@ -1,3 +1,5 @@
+import Platform
+
 /// An origin's word on all of its records at one version: the digest of the whole set, signed with the origin's node certificate.
 ///
 /// One signature covers everything, so a node that starts verifies once per origin and not once per record, and nobody who passes an

@@ -1,17 +1,15 @@
-import Platform
-
 /// A rate with a burst.
-struct TokenBucket: Sendable {
+package struct TokenBucket: Sendable {
     private var tokens: Double
     private var filled: MonotonicTime
 
-    init(burst: Double, now: MonotonicTime) {
+    package init(burst: Double, now: MonotonicTime) {
         tokens = burst
         filled = now
     }
 
     /// True when `cost` tokens were there; they are gone then. A cost above the burst never passes.
-    mutating func take(_ cost: Double, rate: Double, burst: Double, now: MonotonicTime) -> Bool {
+    package mutating func take(_ cost: Double, rate: Double, burst: Double, now: MonotonicTime) -> Bool {
         if now > filled {
             tokens = min(burst, tokens + Double((now - filled).nanoseconds) / 1e9 * rate)
             filled = now
