@@ -232,6 +232,12 @@ package final class NodeIdentity {
 
     // MARK: Renewal
 
+    /// Asks for every certificate again now, as after rights were granted.
+    package func renew() {
+        plan.hasten(clock())
+        wake()
+    }
+
     /// Asks for what is due, or sleeps until something is.
     private func wake() {
         if let timer { ControlLoop.shared.cancel(timer) }

@@ -45,11 +45,12 @@ package actor AuthorityService {
 
     /// - Parameters:
     ///   - allow: identity patterns, see `IdentityPattern`.
+    ///   - rights: what the node may write for others.
     ///   - lifetime: 1 second to 30 days.
     ///   - replace: the joiner may take the name from a node that has it.
     ///   - addresses: where the joiner finds this node's port 15008; the mesh's own list when nil.
     package func createToken(
-        node: String, allow: [String], lifetime: Duration, replace: Bool = false, addresses: [SocketAddress]? = nil
+        node: String, allow: [String], rights: [ConfigurationRight] = [], lifetime: Duration, replace: Bool = false, addresses: [SocketAddress]? = nil
     ) throws(MeshError) -> JoinToken {
         let now = clock()
         guard SPIFFEID.isSegment(node), node.utf8.count <= Self.longestNodeName else {
@@ -69,6 +70,7 @@ package actor AuthorityService {
                 .configuration, code: "allow_pattern", "\(allow.count) identities are more than the \(TokenLedger.maximumAllowed) a token may allow",
                 remedy: "use patterns, as ns/shop/sa/*")
         }
+        try Self.check(rights)
         let addresses = addresses ?? mesh.authoritySocketAddresses
         guard (1...JoinToken.maximumAddresses).contains(addresses.count) else {
             throw MeshError(
@@ -87,7 +89,7 @@ package actor AuthorityService {
         var changed = tokens
         try changed.add(
             TokenLedger.Record(
-                id: token.id, secretHash: Bytes(Hash.sha256(secret)), node: node, allow: patterns, created: now.seconds, expires: token.expires,
+                id: token.id, secretHash: Bytes(Hash.sha256(secret)), node: node, allow: patterns, rights: rights.isEmpty ? nil : Set(rights).sorted(), created: now.seconds, expires: token.expires,
                 replace: replace, used: nil), now: now)
         try store.saveTokens(changed)
         tokens = changed
@@ -118,6 +120,42 @@ package actor AuthorityService {
         return true
     }
 
+    /// Gives rights to a node and takes some from it, and returns what it has then. They stand in its next certificate; what it has now
+    /// keeps its marks until it ends.
+    package func changeRights(
+        of name: String, grant: [ConfigurationRight], revoke: [ConfigurationRight]
+    ) throws(MeshError) -> [ConfigurationRight] {
+        guard let record = nodes.nodes[name] else {
+            throw MeshError(
+                .configuration, code: "node_not_found", "there is no node \(name) in this mesh", remedy: "`weft node list` names those that joined")
+        }
+        guard name != mesh.node || !revoke.contains(.admin) else {
+            throw MeshError(
+                .policy, code: "authority_rights", "\(name) holds the authority, and is an administrator of the mesh as long as it does")
+        }
+        let fresh = rights(of: record).filter { !revoke.contains($0) } + grant
+        try Self.check(Array(Set(fresh)))
+        var changed = nodes
+        _ = changed.setRights(Set(fresh).sorted(), of: name)
+        try store.saveNodes(changed)
+        nodes = changed
+        logger.notice("rights changed", metadata: ["node": "\(name)", "rights": "\(Set(fresh).sorted().map(\.description).joined(separator: " "))"])
+        return rights(of: nodes.nodes[name] ?? record)
+    }
+
+    /// The authority's own node administers the mesh, also one that was made before there were rights.
+    package func rights(of record: NodeRegistry.Record) -> [ConfigurationRight] {
+        Set((record.rights ?? []) + (record.name == mesh.node ? [.admin] : [])).sorted()
+    }
+
+    private static func check(_ rights: [ConfigurationRight]) throws(MeshError) {
+        guard rights.count <= ConfigurationRight.maximum else {
+            throw MeshError(
+                .configuration, code: "too_many_rights", "\(rights.count) rights are more than the \(ConfigurationRight.maximum) a node may have",
+                remedy: "grant admin, or spread the namespaces over several nodes")
+        }
+    }
+
     // MARK: Requests of other nodes
 
     /// Answers one join. The reply holds a certificate only when the token's use and the node are on disk.
@@ -146,14 +184,14 @@ package actor AuthorityService {
                 .policy, code: "not_allowed", "the token is for node \(token.node), and the signing request is for \(wanted.identity)",
                 remedy: "a node joins with its own identity; it asks for its workloads' afterwards")
         }
-        let certificate = try authority.issue(wanted, now: now)
+        let certificate = try authority.issue(wanted, rights: token.rights ?? [], now: now)
         let keys = try store.loadGossipKeys()
 
         // From here on the token is used, even if the disk fails or the answer is lost: it must never work twice.
         tokens.use(token.id, now: now)
         try store.saveTokens(tokens)
         var changed = nodes
-        changed.register(NodeRegistry.Record(name: token.node, keyHash: wanted.publicKeyHash, allow: token.allow, joined: now.seconds))
+        changed.register(NodeRegistry.Record(name: token.node, keyHash: wanted.publicKeyHash, allow: token.allow, rights: token.rights, joined: now.seconds))
         try store.saveNodes(changed)
         nodes = changed
         return JoinGrant(
@@ -252,7 +290,7 @@ package actor AuthorityService {
                 .policy, code: "node_key", "node \(record.name) asked for a certificate with another node key than it joined with",
                 remedy: "join the node again with `weft join --replace`")
         }
-        return try authority.issue(wanted, now: now)
+        return try authority.issue(wanted, rights: wanted.identity.node == nil ? [] : rights(of: record), now: now)
     }
 
     private func count(_ error: MeshError) { counters.refused[error.code, default: 0] += 1 }

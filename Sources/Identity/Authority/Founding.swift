@@ -19,9 +19,9 @@ package enum Founding {
         }
         let authority = try MeshAuthority(creating: mesh.trustDomain, now: now, lifetimes: lifetimes)
         let key = PrivateKey()
-        let certificate = try authority.issue(SigningRequest.verify(SigningRequest.make(identity, key: key)), now: now)
+        let certificate = try authority.issue(SigningRequest.verify(SigningRequest.make(identity, key: key)), rights: [.admin], now: now)
         var nodes = NodeRegistry()
-        nodes.register(NodeRegistry.Record(name: mesh.node, keyHash: key.publicKeyHash, allow: [.any], joined: now.seconds))
+        nodes.register(NodeRegistry.Record(name: mesh.node, keyHash: key.publicKeyHash, allow: [.any], rights: [.admin], joined: now.seconds))
 
         let founded = StoredIdentity(
             mesh: mesh, node: KeyPair(key: key, certificate: certificate.der),

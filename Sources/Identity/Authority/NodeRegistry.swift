@@ -10,6 +10,8 @@ package struct NodeRegistry: Codable, Sendable, Equatable {
         /// SHA-256 of the node key's SubjectPublicKeyInfo: a node that was replaced still has a certificate with its name, but not this key.
         package var keyHash: String
         package var allow: [IdentityPattern]
+        /// What it may write for others; nil is nothing.
+        package var rights: [ConfigurationRight]?
         /// Seconds since 1970.
         package var joined: Int64
     }
@@ -30,6 +32,13 @@ package struct NodeRegistry: Codable, Sendable, Equatable {
             throw MeshError(
                 .policy, code: "too_many_nodes", "the mesh has \(nodes.count) nodes, the most it may", remedy: "remove nodes that are gone")
         }
+    }
+
+    /// Gives a node other rights. False when there is none of that name.
+    package mutating func setRights(_ rights: [ConfigurationRight], of name: String) -> Bool {
+        guard nodes[name] != nil else { return false }
+        nodes[name]?.rights = rights.isEmpty ? nil : rights
+        return true
     }
 
     package mutating func register(_ record: Record) { nodes[record.name] = record }

@@ -18,6 +18,7 @@ package struct TokenLedger: Codable, Sendable, Equatable {
         package var secretHash: Bytes
         package var node: String
         package var allow: [IdentityPattern]
+        package var rights: [ConfigurationRight]?
         package var created: Int64
         package var expires: Int64
         package var replace: Bool

@@ -24,8 +24,8 @@ package struct IssuedCertificate: Sendable {
 
 /// The root key and what it signs. Whether a requester may have an identity is `NodeRegistry`'s question; time is an argument.
 ///
-/// The root (RFC 5280) has path length 0 and the trust domain's URI as its name (X509-SVID section 4); leaves have one critical URI, an empty
-/// subject, key usage digitalSignature and both extended usages.
+/// The root (RFC 5280) has path length 0 and the trust domain's URI as its name (X509-SVID section 4); leaves have one critical URI, a subject
+/// that is empty but for rights (`RightMarks`), key usage digitalSignature and both extended usages.
 package struct MeshAuthority: Sendable {
     package let trustDomain: String
     package let rootDER: [UInt8]
@@ -86,8 +86,8 @@ package struct MeshAuthority: Sendable {
     package var fingerprint: [UInt8] { Hash.sha256(rootDER) }
     package var keyPEM: String { key.pem }
 
-    /// Signs a checked request. The caller has decided that the requester may have the identity.
-    package func issue(_ request: SigningRequest.Verified, now: WallTime) throws(MeshError) -> IssuedCertificate {
+    /// Signs a checked request. The caller has decided that the requester may have the identity, and the rights.
+    package func issue(_ request: SigningRequest.Verified, rights: [ConfigurationRight] = [], now: WallTime) throws(MeshError) -> IssuedCertificate {
         let identity = request.identity
         guard identity.trustDomain == trustDomain else {
             throw .certificate(
@@ -104,12 +104,12 @@ package struct MeshAuthority: Sendable {
             let serial = Certificate.SerialNumber()
             let certificate = try Certificate(
                 version: .v3, serialNumber: serial, publicKey: request.publicKey, notValidBefore: notBefore.date, notValidAfter: notAfter.date,
-                issuer: root.subject, subject: DistinguishedName(), signatureAlgorithm: .ecdsaWithSHA256,
+                issuer: root.subject, subject: RightMarks.subject(rights), signatureAlgorithm: .ecdsaWithSHA256,
                 extensions: try .init {
                     Critical(BasicConstraints.notCertificateAuthority)
                     Critical(KeyUsage(digitalSignature: true))
                     try ExtendedKeyUsage([.serverAuth, .clientAuth])
-                    // Critical, because the subject is empty (RFC 5280 section 4.2.1.6).
+                    // Critical, because the subject names nobody (RFC 5280 section 4.2.1.6).
                     Critical(SubjectAlternativeNames([.uniformResourceIdentifier(identity.description)]))
                     AuthorityKeyIdentifier(keyIdentifier: SubjectKeyIdentifier(hash: key.certificateKey.publicKey).keyIdentifier)
                     SubjectKeyIdentifier(hash: request.publicKey)

@@ -12,6 +12,8 @@ package struct VerifiedCertificate: Sendable {
     package let serial: String
     /// See `PrivateKey.publicKeyHash`.
     package let publicKeyHash: String
+    /// What the authority lets the node write for others; empty for workloads.
+    package let rights: [ConfigurationRight]
     let publicKey: Certificate.PublicKey
 }
 
@@ -79,7 +81,8 @@ package struct TrustBundle: Sendable {
         try checkUsage(leaf, subject: subject())
         return VerifiedCertificate(
             identity: identity, notBefore: WallTime(leaf.notValidBefore), notAfter: until, serial: Hex.encode(leaf.serialNumber.bytes),
-            publicKeyHash: Hex.encode(Hash.sha256(leaf.publicKey.subjectPublicKeyInfo)), publicKey: leaf.publicKey)
+            publicKeyHash: Hex.encode(Hash.sha256(leaf.publicKey.subjectPublicKeyInfo)),
+            rights: identity.node == nil ? [] : RightMarks.rights(of: leaf.subject), publicKey: leaf.publicKey)
     }
 
     private func identity(of leaf: Certificate, subject: @autoclosure () -> String) throws(MeshError) -> SPIFFEID {

@@ -24,9 +24,11 @@ package struct RecordVerifier: Sendable {
     /// - Parameters:
     ///   - node: whose record it claims to be.
     ///   - now: the time at which the certificate must be in force.
+    /// - Returns: what is known of the signer's certificate.
+    @discardableResult
     package mutating func verify(
         _ bytes: [UInt8], signature: [UInt8], certificate: [UInt8], node: String, now: WallTime
-    ) throws(MeshError) {
+    ) throws(MeshError) -> VerifiedCertificate {
         let known = try check(certificate, now: now)
         guard known.identity.node == node else {
             throw MeshError(
@@ -38,6 +40,7 @@ package struct RecordVerifier: Sendable {
         else {
             throw MeshError(.peer, code: "record_signature", "the signature on a record of node \(node) is wrong", remedy: "the record is dropped")
         }
+        return known
     }
 
     private mutating func check(_ certificate: [UInt8], now: WallTime) throws(MeshError) -> VerifiedCertificate {

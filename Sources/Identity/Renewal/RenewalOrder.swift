@@ -35,11 +35,13 @@ struct CertificateFacts {
     let notBefore: WallTime
     let notAfter: WallTime
     let serial: String
+    let rights: [ConfigurationRight]
 
     init?(_ der: [UInt8]) {
         guard let certificate = try? Certificate(derEncoded: der) else { return nil }
         notBefore = WallTime(certificate.notValidBefore)
         notAfter = WallTime(certificate.notValidAfter)
         serial = Hex.encode(certificate.serialNumber.bytes)
+        rights = RightMarks.rights(of: certificate.subject)
     }
 }

@@ -42,6 +42,10 @@ package struct RenewalPlan: Sendable {
         entries[identity]?.lastError = error
     }
 
+    package mutating func hasten(_ now: WallTime) {
+        for identity in entries.keys { entries[identity]?.schedule.hasten(now) }
+    }
+
     /// How long to sleep; nil when everything awaits an answer or nothing is tracked.
     package func sleep(_ now: WallTime) -> Duration? {
         guard let next = entries.values.compactMap(\.schedule.due).min() else { return nil }

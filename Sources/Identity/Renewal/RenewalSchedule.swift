@@ -37,6 +37,11 @@ package struct RenewalSchedule: Sendable, Equatable {
     /// The request goes out.
     package mutating func asked() { phase = .asking }
 
+    /// Somebody wants a new certificate before its time. An answer that is awaited is one already.
+    package mutating func hasten(_ now: WallTime) {
+        if case .due = phase { phase = .due(now) }
+    }
+
     package mutating func issued(notBefore: WallTime, notAfter: WallTime, random: Double) {
         let life = max(0, notAfter.seconds - notBefore.seconds)
         validity = notBefore...max(notBefore, notAfter)

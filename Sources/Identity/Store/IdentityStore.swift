@@ -108,7 +108,7 @@ package struct IdentityStore: Sendable {
         return result
     }
 
-    static func names(in directory: String) -> [String] {
+    package static func names(in directory: String) -> [String] {
         guard let handle = opendir(directory) else { return [] }
         defer { closedir(handle) }
         var names: [String] = []
