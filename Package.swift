@@ -72,6 +72,9 @@ let package = Package(
             name: "Catalog",
             dependencies: ["Platform", "MeshModel", "Settings", "Reactor", "TLS", "HTTPWire", "Plane", "Identity", logging],
             swiftSettings: strict),
+        .target(
+            name: "Resources", dependencies: ["Platform", "MeshModel", "YAML", "Settings", "Reactor", "TLS", "Plane", "Identity", logging],
+            swiftSettings: strict),
         .target(name: "Naming", dependencies: ["Platform", "MeshModel", "Reactor", logging], swiftSettings: strict),
         .target(name: "Traffic", dependencies: ["Platform", "MeshModel"], swiftSettings: pure),
         .target(
@@ -97,7 +100,7 @@ let package = Package(
             name: "weftd",
             dependencies: [
                 "Platform", "MeshModel", "YAML", "Settings", "Telemetry", "Reactor", "Netfilter", "TLS", "SWIM", "Plane", "Capture", "Identity", "Membership",
-                "Catalog", "Naming", "Traffic", "Proxy", "ManagementAPI", "Management", "CLinux",
+                "Catalog", "Resources", "Naming", "Traffic", "Proxy", "ManagementAPI", "Management", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), logging,
             ], swiftSettings: strict),
         .executableTarget(
@@ -139,6 +142,9 @@ let package = Package(
         .testTarget(
             name: "CatalogTests",
             dependencies: ["Catalog", "Platform", "MeshModel", "Reactor", "Plane", "TLS", "Identity", "Settings", "COpenSSL", logging], swiftSettings: strict),
+        .testTarget(
+            name: "ResourcesTests",
+            dependencies: ["Resources", "Identity", "Plane", "Settings", "YAML", "MeshModel", "Platform", "Reactor", logging], swiftSettings: strict),
         .testTarget(name: "SimulationTests", dependencies: ["Simulation", "Catalog", "SWIM", "Platform"], swiftSettings: strict),
         .testTarget(name: "NamingTests", dependencies: ["Naming", "MeshModel", "Platform", "Reactor", logging], swiftSettings: strict),
         .testTarget(name: "TrafficTests", dependencies: ["Traffic", "Platform"], swiftSettings: strict),

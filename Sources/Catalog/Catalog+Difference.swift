@@ -12,13 +12,7 @@ extension Catalog {
     ///
     /// - Throws: `no_stream` without one, `catalog_summary` for an answer that cannot be read, and what the question itself ends with.
     package func difference(with peer: String) async throws(MeshError) -> CatalogDifference {
-        guard let stream = links.links[peer]?.stream else {
-            let failure = address(of: peer).flatMap { links.failures[$0] }
-            throw MeshError(
-                .peer, code: "no_stream", "there is no stream to node \(peer)\(failure.map { ": \($0)" } ?? "")",
-                remedy: "`weft members` shows whether it is alive; TCP to its tunnel port must be open", retryable: true)
-        }
-        let answer = try await stream.request(.catalogSummary, [], timeout: Self.summaryTimeout)
+        let answer = try await ask(peer, .catalogSummary, [], timeout: Self.summaryTimeout)
         let there: [String: OriginSummary]
         do {
             there = try JSON.decode(SummaryFrame.self, from: answer.payload).summaries(limit: core.limits.origins + 1)
@@ -26,6 +20,13 @@ extension Catalog {
             throw MeshError(.peer, code: "catalog_summary", "the answer of node \(peer) cannot be read: \(error)")
         }
         return CatalogDifference(here: core.summaries, there: there)
+    }
+
+    func noStream(to peer: String) -> MeshError {
+        let failure = address(of: peer).flatMap { links.failures[$0] }
+        return MeshError(
+            .peer, code: "no_stream", "there is no stream to node \(peer)\(failure.map { ": \($0)" } ?? "")",
+            remedy: "`weft members` shows whether it is alive; TCP to its tunnel port must be open", retryable: true)
     }
 
     func answerSummaries(on stream: PlaneStream) {

@@ -113,6 +113,13 @@ extension Catalog {
             self?.streamEnded(stream, peer, closure)
         }
         answerSummaries(on: stream)
+        for (type, answerer) in rider?.answers ?? [:] { stream.answer(type, answerer) }
+        for type in rider?.frames ?? [] {
+            stream.handle(type) { [weak self, weak stream] frame in
+                guard let self, let stream, links.links[peer]?.stream === stream else { return }
+                rider?.received(frame, peer)
+            }
+        }
         for type in CatalogWire.FrameType.allCases {
             stream.handle(FrameType(rawValue: type.rawValue)) { [weak self, weak stream] frame in
                 guard let self, let stream else { return }
@@ -159,6 +166,7 @@ extension Catalog {
         links.plan.connected(peer)
         core.connected(peer, .now())
         perform()
+        rider?.connected(peer)
         return true
     }
 
@@ -178,6 +186,7 @@ extension Catalog {
         links.plan.disconnected(peer, .now(), random: .random(in: 0..<1))
         core.disconnected(peer, .now())
         perform()
+        rider?.disconnected(peer)
         switch closure {
         case .local: break
         case .peer, .failed:
@@ -187,6 +196,19 @@ extension Catalog {
     }
 
     // MARK: Sending and closing
+
+    /// Sends a frame of the rider's. Nothing happens when no stream leads to the node.
+    package func send(_ frame: Frame, to peer: String) {
+        guard let link = links.links[peer] else { return }
+        say(frame, on: link.stream)
+    }
+
+    /// Asks a node that a stream leads to.
+    /// - Throws: `no_stream` without one, and what the question itself ends with.
+    package func ask(_ peer: String, _ type: FrameType, _ payload: [UInt8], timeout: Duration) async throws(MeshError) -> Frame {
+        guard let stream = links.links[peer]?.stream else { throw noStream(to: peer) }
+        return try await stream.request(type, payload, timeout: timeout)
+    }
 
     func send(_ message: CatalogMessage, to peer: String) {
         guard let link = links.links[peer] else { return }
@@ -216,7 +238,7 @@ extension Catalog {
         return Frame(FrameType(rawValue: type.rawValue), payload)
     }
 
-    func closeLink(_ peer: String, _ reason: String) { links.links[peer]?.stream.close(reason) }
+    package func closeLink(_ peer: String, _ reason: String) { links.links[peer]?.stream.close(reason) }
 
     func closeAll(_ reason: String) {
         for peer in Array(links.links.keys) { closeLink(peer, reason) }

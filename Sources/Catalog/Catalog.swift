@@ -22,6 +22,8 @@ package final class Catalog {
     package var onEvent: (@Control (CatalogEvent) -> Void)?
     /// A stream to this node ended without being closed here: a reason to probe it now.
     package var onStreamLost: (@Control (String) -> Void)?
+    /// What else travels on the streams. Set before `start`.
+    package var rider: PlaneRider?
     /// The last view that was published.
     package private(set) var view = CatalogView()
 
@@ -130,6 +132,12 @@ package final class Catalog {
         perform()
         // A loss counts now; what comes can wait for the others that come with it.
         if isGone, isStarted { publishNow() }
+    }
+
+    /// The subsets that resources name, by service.
+    package func setSubsetRules(_ rules: [ServiceName: [SubsetRule]]) {
+        core.setSubsetRules(rules)
+        perform()
     }
 
     // MARK: Introspection

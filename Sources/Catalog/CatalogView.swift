@@ -31,13 +31,17 @@ package struct CatalogView: Sendable, Equatable {
         package var service: Service
         /// Sorted by node, then address. Empty never: a service without endpoints is not in the view.
         package var endpoints: [EndpointView]
-        /// Versions of it that have addresses of their own, sorted.
+        /// Versions of it, and what resources name, that have addresses of their own, sorted.
         package var subsets: [SubsetView] = []
     }
 
     package struct SubsetView: Sendable, Equatable {
         package var subset: Subset
         package var addresses: VirtualIP.Pair
+        /// What a resource says of it; nil: the endpoints of the version of that name.
+        package var rule: SubsetRule?
+
+        package func contains(_ endpoint: Endpoint) -> Bool { rule?.matches(endpoint) ?? (endpoint.version == subset.version) }
     }
 
     package struct EndpointView: Sendable, Equatable {

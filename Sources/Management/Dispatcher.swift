@@ -51,7 +51,20 @@ struct Dispatcher: Sendable {
         case .captureReady: return try json(try await agent.captureReady(try readiness(call)))
         case .listConnections: return try json(try await agent.connections(try connections(call)))
         case .listCertificates: return try json(try await agent.certificates())
-        case .reload: return try json(try await reload(call))
+        case .renewCertificates:
+            try bodyless(call)
+            return try json(try await agent.renewCertificates())
+        case .listResources: return try json(try await agent.resources(selection(call)))
+        case .applyResources: return try json(try await agent.applyResources(try body(call)))
+        case .deleteResource:
+            _ = (try required(call, "kind"), try required(call, "name"))
+            return try json(try await agent.deleteResource(selection(call)))
+        case .getRollout: return try json(try await agent.rollout(selection(call)))
+        case .listNodes: return try json(try await agent.nodes())
+        case .changeRights: return try json(try await agent.changeRights(try body(call)))
+        case .reload:
+            try bodyless(call)
+            return try json(try await agent.reload())
         }
     }
 
@@ -115,9 +128,12 @@ struct Dispatcher: Sendable {
         ConnectionsRequest(limit: try number(call, "limit", in: 1...ConnectionsRequest.maximumLimit) ?? ConnectionsRequest.defaultLimit)
     }
 
-    private func reload(_ call: Call) async throws(APIError) -> ReloadReport {
-        guard call.body.isEmpty else { throw invalid("POST /v1/reload takes no body", "leave the body out") }
-        return try await agent.reload()
+    private func selection(_ call: Call) -> ResourceSelection {
+        ResourceSelection(kind: call.query["kind"], namespace: call.query["namespace"], name: call.query["name"], version: call.query["version"])
+    }
+
+    private func bodyless(_ call: Call) throws(APIError) {
+        guard call.body.isEmpty else { throw invalid("POST \(call.route.path) takes no body", "leave the body out") }
     }
 
     // MARK: Parts

@@ -46,9 +46,25 @@ package protocol AgentControl: Sendable {
     /// the server stops then.
     func captureReady(_ request: CaptureReadyRequest) async throws(APIError) -> CaptureReadyReport
 
+    /// Those that fit the selection, sorted.
+    func resources(_ selection: ResourceSelection) async throws(APIError) -> ResourceList
+    /// Writes all resources of a text or none. Wrong documents are in the report; throws `conflict` for a version that was replaced meanwhile and for
+    /// a right that this node does not have.
+    func applyResources(_ request: ApplyRequest) async throws(APIError) -> ApplyReport
+    /// The selection names kind and name. Throws `notFound`, and `conflict` as above.
+    func deleteResource(_ selection: ResourceSelection) async throws(APIError) -> AppliedResource
+    /// Asks every node what it makes of the resources that fit the selection.
+    func rollout(_ selection: ResourceSelection) async throws(APIError) -> RolloutReport
+
+    /// The nodes that joined; only the authority's node knows.
+    func nodes() async throws(APIError) -> NodeList
+    func changeRights(_ request: RightsRequest) async throws(APIError) -> RightsReport
+
     /// The open flows and the last closed ones, newest first.
     func connections(_ request: ConnectionsRequest) async throws(APIError) -> ConnectionList
     func certificates() async throws(APIError) -> CertificateList
+    /// Asks the authority for every certificate again, now.
+    func renewCertificates() async throws(APIError) -> RenewalReport
     /// Reads the configuration again. When it is wrong the running one stays and the report has the errors.
     func reload() async throws(APIError) -> ReloadReport
 }

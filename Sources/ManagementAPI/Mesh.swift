@@ -23,13 +23,15 @@ package struct InitReport: Codable, Sendable, Equatable {
 
 /// `POST /v1/tokens`.
 package struct TokenRequest: APIRequest {
-    package enum CodingKeys: String, CodingKey, CaseIterable { case node, allow, expiresSeconds, replace, addresses }
+    package enum CodingKeys: String, CodingKey, CaseIterable { case node, allow, rights, expiresSeconds, replace, addresses }
     package static let defaultExpirySeconds: Int64 = 3600
 
     /// The name of the node that will join.
     package var node: String
     /// The workload identities that the node may ask for: `ns/<namespace>/sa/<account>`, `*` for any text within a part. Empty: none.
     package var allow: [String]
+    /// What the node may write for others: `admin`, `namespace-admin:<namespace>`.
+    package var rights: [String]
     package var expiresSeconds: Int64
     /// Take the name over from a node that has it.
     package var replace: Bool
@@ -37,10 +39,12 @@ package struct TokenRequest: APIRequest {
     package var addresses: [String]?
 
     package init(
-        node: String, allow: [String] = [], expiresSeconds: Int64 = Self.defaultExpirySeconds, replace: Bool = false, addresses: [String]? = nil
+        node: String, allow: [String] = [], rights: [String] = [], expiresSeconds: Int64 = Self.defaultExpirySeconds, replace: Bool = false,
+        addresses: [String]? = nil
     ) {
         self.node = node
         self.allow = allow
+        self.rights = rights
         self.expiresSeconds = expiresSeconds
         self.replace = replace
         self.addresses = addresses
@@ -49,6 +53,7 @@ package struct TokenRequest: APIRequest {
         let keys = try decoder.container(keyedBy: CodingKeys.self)
         node = try keys.decode(String.self, forKey: .node)
         allow = try keys.decodeIfPresent([String].self, forKey: .allow) ?? []
+        rights = try keys.decodeIfPresent([String].self, forKey: .rights) ?? []
         expiresSeconds = try keys.whole(forKey: .expiresSeconds) ?? Self.defaultExpirySeconds
         replace = try keys.decodeIfPresent(Bool.self, forKey: .replace) ?? false
         addresses = try keys.decodeIfPresent([String].self, forKey: .addresses)
@@ -83,6 +88,7 @@ package struct TokenEntry: Codable, Sendable, Equatable {
     package var id: String
     package var node: String
     package var allow: [String]
+    package var rights: [String]
     package var replace: Bool
     package var state: State
     package var expiresAt: String
@@ -91,11 +97,12 @@ package struct TokenEntry: Codable, Sendable, Equatable {
     /// RFC 3339; nil while unused.
     package var usedAt: String?
     package init(
-        id: String, node: String, allow: [String], replace: Bool, state: State, expiresAt: String, expiresInSeconds: Int64, usedAt: String? = nil
+        id: String, node: String, allow: [String], rights: [String] = [], replace: Bool, state: State, expiresAt: String, expiresInSeconds: Int64, usedAt: String? = nil
     ) {
         self.id = id
         self.node = node
         self.allow = allow
+        self.rights = rights
         self.replace = replace
         self.state = state
         self.expiresAt = expiresAt

@@ -4,7 +4,8 @@ package enum Route: String, CaseIterable, Sendable {
     case initialise, listTokens, createToken, deleteToken, join, leave, listMembers, watchMembers, getGossip, diffCatalog
     case listServices, getService, registerService, deregisterService, heartbeat
     case listWorkloads, listCaptures, addCapture, removeCapture, captureReady
-    case listConnections, listCertificates, reload
+    case listResources, applyResources, deleteResource, getRollout, listNodes, changeRights
+    case listConnections, listCertificates, renewCertificates, reload
 
     package enum Method: String, Sendable, CaseIterable { case get = "GET", post = "POST", delete = "DELETE" }
     /// What a caller needs: root may do everything, the groups' names are configurable.
@@ -13,10 +14,10 @@ package enum Route: String, CaseIterable, Sendable {
     package var method: Method {
         switch self {
         case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .watchMembers, .getGossip, .diffCatalog, .listServices, .getService,
-            .listWorkloads, .listCaptures, .captureReady, .listConnections, .listCertificates:
+            .listWorkloads, .listCaptures, .captureReady, .listResources, .getRollout, .listNodes, .listConnections, .listCertificates:
             .get
-        case .initialise, .createToken, .join, .leave, .registerService, .heartbeat, .addCapture, .reload: .post
-        case .deleteToken, .deregisterService, .removeCapture: .delete
+        case .initialise, .createToken, .join, .leave, .registerService, .heartbeat, .addCapture, .applyResources, .changeRights, .renewCertificates, .reload: .post
+        case .deleteToken, .deregisterService, .removeCapture, .deleteResource: .delete
         }
     }
 
@@ -41,8 +42,12 @@ package enum Route: String, CaseIterable, Sendable {
         case .listWorkloads: "/v1/workloads"
         case .listCaptures, .addCapture, .removeCapture: "/v1/captures"
         case .captureReady: "/v1/captures/ready"
+        case .listResources, .applyResources, .deleteResource: "/v1/resources"
+        case .getRollout: "/v1/rollout"
+        case .listNodes: "/v1/nodes"
+        case .changeRights: "/v1/rights"
         case .listConnections: "/v1/connections"
-        case .listCertificates: "/v1/certificates"
+        case .listCertificates, .renewCertificates: "/v1/certificates"
         case .reload: "/v1/reload"
         }
     }
@@ -54,9 +59,12 @@ package enum Route: String, CaseIterable, Sendable {
         case .removeCapture: ["kind", "selector"]
         case .captureReady: ["unit", "timeoutSeconds"]
         case .listConnections: ["limit"]
+        case .listResources, .getRollout: ["kind", "namespace", "name"]
+        case .deleteResource: ["kind", "namespace", "name", "version"]
         case .watchMembers: ["after", "timeoutSeconds"]
         case .getStatus, .getVersion, .getMetrics, .initialise, .listTokens, .createToken, .deleteToken, .join, .leave, .listMembers, .getGossip, .diffCatalog,
-            .listServices, .getService, .registerService, .heartbeat, .listWorkloads, .listCaptures, .addCapture, .listCertificates, .reload:
+            .listServices, .getService, .registerService, .heartbeat, .listWorkloads, .listCaptures, .addCapture, .applyResources, .listNodes,
+            .changeRights, .listCertificates, .renewCertificates, .reload:
             []
         }
     }

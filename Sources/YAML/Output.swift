@@ -112,3 +112,15 @@ package indirect enum Output: Hashable, Sendable {
         return result + "\""
     }
 }
+
+extension Output {
+    /// The tree that was read, without comments and anchors.
+    package init(_ node: Node) {
+        switch node.content {
+        case .scalar(let scalar):
+            if node.isNull { self = .plain("null") } else { self = scalar.isPlain ? .plain(scalar.text) : .text(scalar.text) }
+        case .sequence(let items): self = .list(items.map(Output.init))
+        case .mapping(let entries): self = .mapping(entries.map { Pair($0.key, Output($0.value)) })
+        }
+    }
+}

@@ -9,6 +9,7 @@ import Netfilter
 import Platform
 import Proxy
 import Reactor
+import Resources
 import SWIM
 import Telemetry
 import Traffic
@@ -33,7 +34,20 @@ extension AgentAPI {
         namespaceMetrics(mesh.proxy.tenants.figures(), &text)
         membershipMetrics(mesh, &text)
         namingMetrics(mesh, &text)
+        resourceMetrics(mesh, &text)
         return text.text
+    }
+
+    @Control
+    private func resourceMetrics(_ mesh: Mesh, _ text: inout PrometheusText) {
+        let (stored, counters) = (mesh.resources.stored, mesh.resources.counters)
+        text.single("weft_resources", .gauge, help: "Resources, deleted ones that are remembered included.", Double(stored.resources))
+        text.single("weft_resources_bytes", .gauge, help: "Bytes of all resources.", Double(stored.bytes))
+        text.single("weft_resources_invalid", .gauge, help: "Resources whose newest version is not understood, and not in force.", Double(stored.invalid))
+        text.single("weft_resources_settled", .gauge, help: "1 when the node knows what was deleted lately.", mesh.resources.isSettled ? 1 : 0)
+        text.single("weft_resource_writes_taken_total", .counter, help: "Writings of resources taken from other nodes.", Double(counters.taken))
+        text.single("weft_resource_writes_concurrent_total", .counter, help: "Writings over what their author had not seen.", Double(counters.concurrent))
+        text.family("weft_resource_writes_refused_total", .counter, help: "Writings of resources that were refused, by reason.", Self.byReason(counters.refused))
     }
 
     @Control

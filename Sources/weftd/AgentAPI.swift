@@ -94,7 +94,7 @@ struct AgentAPI: AgentControl {
                 }
             }
             let token = try await authority.createToken(
-                node: request.node, allow: request.allow, lifetime: .seconds(request.expiresSeconds), replace: request.replace, addresses: addresses)
+                node: request.node, allow: request.allow, rights: try Self.rights(request.rights), lifetime: .seconds(request.expiresSeconds), replace: request.replace, addresses: addresses)
             return TokenReport(
                 id: token.id, token: token.text, node: token.node, expiresAt: WallTime(seconds: token.expires).rfc3339,
                 expiresInSeconds: token.expires - WallTime.now().seconds)
@@ -122,13 +122,13 @@ struct AgentAPI: AgentControl {
 
     private static func entry(_ record: TokenLedger.Record, _ now: Int64) -> TokenEntry {
         TokenEntry(
-            id: record.id, node: record.node, allow: record.allow.map(\.description), replace: record.replace,
+            id: record.id, node: record.node, allow: record.allow.map(\.description), rights: (record.rights ?? []).map(\.description), replace: record.replace,
             state: record.used != nil ? .used : record.expires <= now ? .expired : .unused, expiresAt: WallTime(seconds: record.expires).rfc3339,
             expiresInSeconds: record.expires - now, usedAt: record.used.map { WallTime(seconds: $0).rfc3339 })
     }
 
     @Control
-    private func authority() throws(MeshError) -> AuthorityService {
+    func authority() throws(MeshError) -> AuthorityService {
         if let authority = agent.identity.authority { return authority }
         guard let mesh = agent.identity.mesh else { throw Self.notMember }
         throw MeshError(.policy, code: "not_authority", "this node does not hold the mesh's authority", remedy: "run the command on node \(mesh.authority)")
@@ -156,7 +156,7 @@ struct AgentAPI: AgentControl {
         let kind: APIError.Kind =
             switch (error.code, error.source) {
             case ("capture_timeout", _): .timedOut
-            case ("token_not_found", _), ("service_not_found", _), ("capture_not_found", _), ("node_not_found", _): .notFound
+            case ("token_not_found", _), ("service_not_found", _), ("capture_not_found", _), ("node_not_found", _), ("resource_not_found", _): .notFound
             case ("too_many_readers", _): .busy
             case ("not_member", _), ("already_member", _), (_, .policy): .conflict
             case (_, .configuration), (_, .downstream): .invalid

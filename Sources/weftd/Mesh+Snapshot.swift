@@ -20,7 +20,7 @@ extension Mesh {
         for service in view.services {
             let name = names.id(service.service.name.description)
             var targets: [Snapshot.Target] = []
-            var byVersion: [String: [Snapshot.Target]] = [:]
+            var endpoints: [Endpoint] = []
             for item in service.endpoints {
                 let endpoint = item.endpoint
                 let identity = names.id(endpoint.identity.description)
@@ -31,7 +31,7 @@ extension Mesh {
                 let target = Snapshot.Target(
                     address: endpoint.address, tunnel: isLocal ? nil : tunnels[endpoint.node], identity: identity, node: names.id(endpoint.node), eligible: item.usable)
                 targets.append(target)
-                byVersion[endpoint.version, default: []].append(target)
+                endpoints.append(endpoint)
                 byEndpoint[endpoint.address] = (name, target)
                 if isLocal {
                     let tenant = endpoint.identity.workload.map { proxy.tenants.id($0.namespace) } ?? 0
@@ -42,7 +42,7 @@ extension Mesh {
             services[SocketAddress(service.service.addresses.v4, port: service.service.port)] = entry
             services[SocketAddress(service.service.addresses.v6, port: service.service.port)] = entry
             for item in service.subsets {
-                let entry = Snapshot.ServiceEntry(name: names.id(item.subset.description), targets: byVersion[item.subset.version] ?? [])
+                let entry = Snapshot.ServiceEntry(name: names.id(item.subset.description), targets: zip(endpoints, targets).filter { item.contains($0.0) }.map(\.1))
                 services[SocketAddress(item.addresses.v4, port: service.service.port)] = entry
                 services[SocketAddress(item.addresses.v6, port: service.service.port)] = entry
             }

@@ -11,6 +11,7 @@ import Plane
 import Platform
 import Proxy
 import Reactor
+import Resources
 import Settings
 
 /// Everything that runs while this node belongs to a mesh.
@@ -29,6 +30,7 @@ final class Mesh {
     let capture: CaptureEngine
     let gossip: Gossip
     let catalog: Catalog
+    let resources: MeshResources
     let dns: DNSServer
     let joinServer: JoinServer
     let captureStore: CaptureStore
@@ -80,6 +82,7 @@ final class Mesh {
                 info: loaded.configuration.nodeInfo(addresses, version: WeftVersion.current), trustDomain: credentials.trustDomain,
                 directory: "\(loaded.configuration.state)/catalog", mark: mark),
             logger: logger)
+        resources = MeshResources(node: loaded.configuration.node.name, directory: "\(loaded.configuration.state)/resources", logger: logger)
         joinServer = JoinServer(identity)
         let (engine, lookup) = (capture, self.lookup)
         dns = DNSServer(loaded.configuration.dnsOptions(), logger: logger) { client, local, transport in
@@ -114,10 +117,12 @@ final class Mesh {
         gossip.onEvent = { [weak self] in self?.heard($0) }
         // A process that ends closes its streams: gossip looks at once instead of when its turn comes.
         catalog.onStreamLost = { [weak self] in self?.gossip.check($0) }
+        ride()
         try capture.setWorkloads(workloads)
         for workload in try captureStore.load() { try capture.addSelector(workload) }
         // From here on captured connections wait in the listeners' queues until the first snapshot is in.
         if configuration.capture.enabled { try capture.start() } else { withoutCapture() }
+        try await resources.start(credentials)
         try await catalog.start(credentials)
         try declare()
         ensureIdentities()
@@ -148,6 +153,7 @@ final class Mesh {
         await gossip.leave()
         gossip.stop()
         await catalog.stop()
+        await resources.stop()
         await proxy.drain(grace: grace)
         capture.forget()
         for body in onServing { body() }
@@ -213,6 +219,7 @@ final class Mesh {
     func use(_ credentials: CredentialSet) {
         self.credentials = credentials
         catalog.use(credentials)
+        resources.use(credentials)
         changed(atOnce: true)
     }
 

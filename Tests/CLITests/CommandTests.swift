@@ -20,6 +20,8 @@ struct CommandTests {
         ["connections"], ["certs"], ["reload"], ["version"], ["metrics"], ["init", "shop.example"], ["leave", "--force"], ["service", "register", "ratings", "--port", "9080"],
         ["service", "deregister", "reviews"], ["service", "heartbeat", "reviews"], ["token", "create", "--node", "b", "--allow", "shop/*"], ["capture", "ready", "reviews"],
         ["capture", "remove", "reviews", "--systemd-directory", "/nonexistent"], ["join", "--token-file", "-"],
+        ["get"], ["get", "dr", "reviews", "-n", "shop"], ["apply", "-f", "-"], ["delete", "dr", "reviews", "-n", "shop"], ["rollout", "status"], ["node", "list"],
+        ["node", "grant", "b", "namespace-admin:shop"], ["node", "revoke", "b", "admin"],
     ])
     func `shows tables for people`(_ arguments: [String]) async throws {
         let result = try await withAgent { weft, _ in await weft.run(arguments, input: "weft-join-1.secret\n") }
@@ -81,6 +83,40 @@ struct CommandTests {
         #expect(error.code == "unknown_service")
     }
 
+    // MARK: Resources
+
+    @Test func `applies the files of a directory in their order, and shows every error with its place`() async throws {
+        let agent = TestAgent()
+        try await withAgent(agent) { weft, scratch in
+            let made = await Program.run(["sh", "-c", "cd \(scratch) && echo 'kind: b' > b.yaml && echo 'kind: a' > a.yml && echo none > c.txt"])
+            #expect(made.status == 0)
+            let done = await weft("apply", "-f", scratch, "-n", "shop")
+            #expect(done.output == "DestinationRule shop/reviews created\nDestinationRule shop/reviews created\n", "\(done.error)")
+            #expect(agent.read(\.lastApply) == ApplyRequest(text: "kind: b\n", path: "\(scratch)/b.yaml", namespace: "shop"))
+            agent.change { $0.applyErrors = ["x.yaml:3:1: unknown key `subset`, did you mean `subsets`?"] }
+            let wrong = await weft("apply", "-f", "\(scratch)/b.yaml", "--dry-run")
+            #expect(wrong.status == 1)
+            #expect(wrong.error.hasPrefix("x.yaml:3:1: unknown key `subset`, did you mean `subsets`?\nerror: there is 1 error"), "\(wrong.error)")
+        }
+    }
+
+    @Test func `waits for a rollout, and names the nodes that hold it up`() async throws {
+        var state = TestAgent.State()
+        state.rollout.resources[0].applied = 1
+        state.rollout.resources[0].pending = [
+            RolloutPending(node: "b", state: .refused, version: nil, reason: "node a has no right to write resources of namespace shop"),
+            RolloutPending(node: "c", state: .invalid, version: "1764224000000-0-a", reason: "unknown key"),
+        ]
+        let result = try await withAgent(TestAgent(state)) { weft, _ in await weft("rollout", "status", "--timeout", "1s") }
+        #expect(result.status == 75)
+        expectSnapshot("\(result.output)--- standard error\n\(result.error)", "rollout-status-incomplete.txt")
+    }
+
+    @Test func `asks for new certificates`() async throws {
+        let result = try await withAgent { weft, _ in await weft("certs", "--renew") }
+        #expect(result.output == "asked for 2 certificates; `weft certs` shows them\n", "\(result.error)")
+    }
+
     // MARK: Failures
 
     @Test(
@@ -91,6 +127,11 @@ struct CommandTests {
             (["capture", "remove", "nothing"], 1, "unit nothing.service is not captured", "weft capture list"),
             (["token", "delete", "t9"], 1, "there is no token t9", "weft token list"),
             (["catalog", "diff", "x"], 1, "no node \"x\" is known here", "`weft members` lists the nodes"),
+            (["delete", "dr", "nothing"], 1, "there is no such resource", "`weft get` lists"),
+            (["delete", "dr", "reviews", "-n", "shop", "--resource-version", "1-0-a"], 1, "changed meanwhile", "look at it again with `weft get`"),
+            (["get", "dr", "nothing"], 1, "there is no dr nothing in namespace default", "`weft get` lists"),
+            (["apply", "-f", "/nonexistent"], 1, "cannot read /nonexistent: No such file", ""),
+            (["apply"], 64, "Missing expected argument '--filename <path> ...'", ""),
             (["statsu"], 64, "no command `weft statsu`", "did you mean `weft status`?"),
             (["status", "--soket", "x"], 64, "Unknown option '--soket'", "Did you mean '--socket'"),
             (["connections", "--limit", "0"], 64, "--limit must be 1 to 10000", ""),

@@ -52,6 +52,21 @@ package enum Samples {
                 origin: "c", verdict: .onlyHere, here: .init(generation: 1, version: 1, records: 1, digest: String(repeating: "ef", count: 32)), there: nil),
         ])
 
+    package static let resource = ResourceEntry(
+        kind: "DestinationRule", namespace: "shop", name: "reviews", version: "1764224096123-0-a", author: "a", writtenAt: "2026-01-01T00:00:00.000Z",
+        ageSeconds: 90, document: "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n")
+
+    package static let rollout = RolloutReport(
+        resources: [
+            RolloutResource(
+                kind: "DestinationRule", namespace: "shop", name: "reviews", version: "1764224096123-0-a", author: "a", deleted: false, applied: 3, pending: [])
+        ], nodes: [RolloutNode(node: "a"), RolloutNode(node: "b"), RolloutNode(node: "c")], gone: ["d"])
+
+    package static let nodes = NodeList(nodes: [
+        NodeEntry(name: "a", rights: ["admin"], allow: ["ns/*/sa/*"], joinedAt: "2026-01-01T00:00:00.000Z"),
+        NodeEntry(name: "b", rights: [], allow: ["ns/shop/sa/*"], joinedAt: "2026-01-01T00:00:00.000Z"),
+    ])
+
     package static let reviews = ServiceDetail(
         name: "reviews", namespace: "default", addresses: ["240.240.17.4", "fd77:6566:7400::1104"], ports: [9080],
         endpoints: [

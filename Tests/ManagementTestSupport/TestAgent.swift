@@ -22,6 +22,11 @@ package final class TestAgent: AgentControl {
         package var changes: [MemberChange] = []
         package var changesRead = 0
         package var diff = Samples.diff
+        package var resources = [Samples.resource]
+        package var applyErrors: [String] = []
+        package var rollout = Samples.rollout
+        package var lastApply: ApplyRequest?
+        package var lastRights: RightsRequest?
         package var lastReady: CaptureReadyRequest?
         package var lastRegistration: ServiceRegistration?
         package var lastHeartbeat: HeartbeatRequest?
@@ -152,6 +157,39 @@ package final class TestAgent: AgentControl {
         return HeartbeatReport(
             address: request.address ?? found.endpoints[0].address, health: request.status == .passing ? "healthy" : "unhealthy", ttlMilliseconds: 30_000)
     }
+
+    package func resources(_ selection: ResourceSelection) async throws(APIError) -> ResourceList {
+        ResourceList(
+            resources: read(\.resources).filter {
+                (selection.namespace ?? $0.namespace) == $0.namespace && (selection.name ?? $0.name) == $0.name
+            })
+    }
+    package func applyResources(_ request: ApplyRequest) async throws(APIError) -> ApplyReport {
+        state.withLock { $0.lastApply = request }
+        let errors = read(\.applyErrors)
+        guard errors.isEmpty else { return ApplyReport(resources: [], errors: errors, dryRun: request.dryRun) }
+        return ApplyReport(
+            resources: [AppliedResource(kind: "DestinationRule", namespace: request.namespace, name: "reviews", outcome: .created, version: nil)],
+            dryRun: request.dryRun)
+    }
+    package func deleteResource(_ selection: ResourceSelection) async throws(APIError) -> AppliedResource {
+        guard let found = read(\.resources).first(where: { $0.name == selection.name && $0.namespace == selection.namespace ?? "default" }) else {
+            throw APIError(.notFound, code: "resource_not_found", "there is no such resource", remedy: "`weft get` lists what there is")
+        }
+        if let expected = selection.version, expected != found.version {
+            throw APIError(
+                .conflict, code: "resource_conflict", "it was changed meanwhile: its version is \(found.version)",
+                remedy: "look at it again with `weft get`, and apply your change to that", source: "policy")
+        }
+        return AppliedResource(kind: found.kind, namespace: found.namespace, name: found.name, outcome: .deleted, version: found.version)
+    }
+    package func rollout(_ selection: ResourceSelection) async throws(APIError) -> RolloutReport { read(\.rollout) }
+    package func nodes() async throws(APIError) -> NodeList { Samples.nodes }
+    package func changeRights(_ request: RightsRequest) async throws(APIError) -> RightsReport {
+        state.withLock { $0.lastRights = request }
+        return RightsReport(node: request.node, rights: request.grant, certificateSeconds: 86_400)
+    }
+    package func renewCertificates() async throws(APIError) -> RenewalReport { RenewalReport(asked: 2) }
 
     package func workloads() async throws(APIError) -> WorkloadList { WorkloadList(workloads: read(\.workloads)) }
     package func captures() async throws(APIError) -> CaptureList { CaptureList(captures: read(\.captures)) }

@@ -67,8 +67,13 @@ struct SampleCall: Sendable, CustomTestStringConvertible {
         case .watchMembers: SampleCall(route: route, target: "/v1/members/changes?after=0&timeoutSeconds=1")
         case .diffCatalog: SampleCall(route: route, target: "/v1/catalog/diff/b")
         case .captureReady: SampleCall(route: route, target: "/v1/captures/ready?unit=reviews.service")
+        case .listResources: SampleCall(route: route, target: "/v1/resources?kind=dr&namespace=shop")
+        case .applyResources: SampleCall(route: route, target: route.path, body: #"{"text":"kind: DestinationRule","dryRun":true}"#)
+        case .deleteResource: SampleCall(route: route, target: "/v1/resources?kind=dr&namespace=shop&name=reviews")
+        case .getRollout: SampleCall(route: route, target: "/v1/rollout?kind=dr")
+        case .changeRights: SampleCall(route: route, target: route.path, body: #"{"node":"b","grant":["namespace-admin:shop"]}"#)
         case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .getGossip, .listServices, .listWorkloads, .listCaptures, .listConnections,
-            .listCertificates, .reload:
+            .listCertificates, .renewCertificates, .listNodes, .reload:
             SampleCall(route: route, target: route.path)
         }
     }

@@ -41,6 +41,7 @@ struct OpenAPITests {
         let requests = [
             fields(InitRequest.self), fields(TokenRequest.self), fields(JoinRequest.self), fields(LeaveRequest.self),
             fields(ServiceRegistration.self), fields(HeartbeatRequest.self),
+            fields(ApplyRequest.self), fields(RightsRequest.self),
             fields(CaptureRequest.self),
         ]
         let input =

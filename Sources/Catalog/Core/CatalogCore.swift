@@ -141,6 +141,11 @@ package struct CatalogCore: Sendable {
         return CatalogView(sequence: sequence, nodes: nodes, services: services)
     }
 
+    /// The subsets that resources name.
+    package mutating func setSubsetRules(_ rules: [ServiceName: [SubsetRule]]) {
+        if index.setRules(rules) { viewChanged() }
+    }
+
     // MARK: Shared by the inputs
 
     mutating func refuse(_ reason: Refusal, origin: String, peer: String, _ now: MonotonicTime) {

@@ -33,9 +33,18 @@ struct CatalogIndex: Sendable {
     private var namesChanged = false
     private var subsets: [Subset] = []
     private var subsetAddresses: [Subset: VirtualIP.Pair] = [:]
+    private var rules: [ServiceName: [SubsetRule]] = [:]
 
     /// How many endpoints an origin has.
     func endpoints(of origin: String) -> Int { byOrigin[origin]?.count ?? 0 }
+
+    /// Subsets that resources name; a version of the same name is not one any more. False when nothing was changed by it.
+    mutating func setRules(_ fresh: [ServiceName: [SubsetRule]]) -> Bool {
+        guard fresh != rules else { return false }
+        for name in Set(rules.keys).union(fresh.keys) where rules[name] != fresh[name] { services[name]?.built = nil }
+        rules = fresh
+        return true
+    }
 
     /// Enters a record's content, or takes it out with nil. False when nothing was changed by it.
     @discardableResult
@@ -101,7 +110,9 @@ struct CatalogIndex: Sendable {
         }
         for index in views.indices {
             views[index].subsets = (services[views[index].service.name]?.built?.subsets ?? []).compactMap { subset in
-                subsetAddresses[subset].map { .init(subset: subset, addresses: $0) }
+                subsetAddresses[subset].map { addresses in
+                    .init(subset: subset, addresses: addresses, rule: rules[subset.service]?.first { $0.name == subset.version })
+                }
             }
         }
         return views
@@ -139,10 +150,13 @@ struct CatalogIndex: Sendable {
             let reach = reach(reference.origin)
             return CatalogView.EndpointView(endpoint: value.endpoint, reachable: reach.reachable, stale: reach.stale)
         }
-        let subsets = Set(endpoints.map(\.endpoint.version)).compactMap { Subset($0, of: name) }.sorted()
+        // Those that a resource names first: versions beyond the bound do without.
+        let named = Set((rules[name] ?? []).map(\.name))
+        let versions = Set(endpoints.map(\.endpoint.version)).subtracting(named)
+        let subsets = [named, versions].flatMap { $0.compactMap { Subset($0, of: name) }.sorted() }
         let refused = max(0, subsets.count - Subset.perService)
         if refused > entry.refusedVersions { conflicts.append(.tooManyVersions(name, count: subsets.count)) }
-        let built = Built(endpoints: endpoints, port: port, subsets: Array(subsets.prefix(Subset.perService)))
+        let built = Built(endpoints: endpoints, port: port, subsets: subsets.prefix(Subset.perService).sorted())
         services[name]?.conflict = others
         services[name]?.refusedVersions = refused
         services[name]?.built = built

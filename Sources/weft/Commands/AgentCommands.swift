@@ -108,9 +108,15 @@ struct Connections: AsyncParsableCommand {
 
 struct Certs: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List the certificates of this node and its workloads.")
+    @Flag(help: "Ask the authority for all of them again, as after `weft node grant`. Needs root or group weft-admin.")
+    var renew = false
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
+        if renew {
+            let (report, _): (RenewalReport, _) = try await global.client.call(.renewCertificates)
+            return try global.show(report) { "asked for \(Text.count($0.asked, "certificate")); `weft certs` shows them\n" }
+        }
         let (list, _): (CertificateList, _) = try await global.client.call(.listCertificates)
         try global.show(list) { list in
             if list.certificates.isEmpty { return Hints.noCertificates }

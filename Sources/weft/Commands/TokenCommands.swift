@@ -21,6 +21,10 @@ struct TokenCommand: AsyncParsableCommand {
                 "A workload identity the host may have: namespace/account or ns/namespace/sa/account, * for any. May be repeated.",
                 valueName: "identity"))
         var allow: [String] = []
+        @Option(
+            help: ArgumentHelp(
+                "What the host may write for others: admin, or namespace-admin: and a namespace. May be repeated.", valueName: "right"))
+        var right: [String] = []
         @Option(help: ArgumentHelp("How long it works, as 30m, 12h or 7d.", valueName: "time"))
         var expires = TimeSpan(seconds: TokenRequest.defaultExpirySeconds)
         @Option(help: ArgumentHelp("Where the host finds this node's tunnel port, as 192.0.2.7:15008. May be repeated.", valueName: "address"))
@@ -31,7 +35,7 @@ struct TokenCommand: AsyncParsableCommand {
 
         func run() async throws {
             let request = TokenRequest(
-                node: node, allow: allow.map(AllowPattern.expand), expiresSeconds: expires.seconds, replace: replace,
+                node: node, allow: allow.map(AllowPattern.expand), rights: right, expiresSeconds: expires.seconds, replace: replace,
                 addresses: address.isEmpty ? nil : address)
             let (report, _): (TokenReport, _) = try await global.client.call(.createToken, body: request)
             try global.show(report) { "\(Text.printable($0.token))\n" }
@@ -48,11 +52,11 @@ struct TokenCommand: AsyncParsableCommand {
             let (list, _): (TokenList, _) = try await global.client.call(.listTokens)
             try global.show(list) { list in
                 if list.tokens.isEmpty { return Hints.noTokens }
-                var table = Table([.init("ID"), .init("NODE"), .init("STATE"), .init("EXPIRES"), .init("ALLOW")])
+                var table = Table([.init("ID"), .init("NODE"), .init("STATE"), .init("EXPIRES"), .init("ALLOW"), .init("RIGHTS")])
                 for token in list.tokens {
                     table.add([
                         token.id, token.replace ? "\(token.node) (replace)" : token.node, token.state.rawValue,
-                        Text.fromNow(seconds: token.expiresInSeconds), Text.orDash(token.allow.joined(separator: " ")),
+                        Text.fromNow(seconds: token.expiresInSeconds), Text.orDash(token.allow.joined(separator: " ")), Text.orDash(token.rights.joined(separator: " ")),
                     ])
                 }
                 return table.text

@@ -34,17 +34,14 @@ enum TokenSource {
     }
 
     private static func contents(_ path: String) throws(Failure) -> String {
-        let fd = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
-        guard fd >= 0 else { throw unreadable(path, errno) }
-        defer { if path != "-" { close(fd) } }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        while bytes.count <= maximumLength {
-            let count = Glibc.read(fd, &buffer, buffer.count)
-            if count == 0 { return String(decoding: bytes, as: UTF8.self) }
-            if count > 0 { bytes += buffer[..<count] } else if errno != EINTR { throw unreadable(path, errno) }
+        do throws(InputError) {
+            return try InputText.read(path, maximum: maximumLength)
+        } catch {
+            switch error {
+            case .errno(let code): throw unreadable(path, code)
+            case .tooLong: throw Failure(.usage, code: "bad_token", "\(path) is no token: it has more than \(maximumLength) bytes")
+            }
         }
-        throw Failure(.usage, code: "bad_token", "\(path) is no token: it has more than \(maximumLength) bytes")
     }
 
     private static func unreadable(_ path: String, _ code: CInt) -> Failure {

@@ -14,6 +14,7 @@ struct Weft: AsyncParsableCommand {
         groupedSubcommands: [
             CommandGroup(name: "Mesh", subcommands: [Init.self, TokenCommand.self, Join.self, Leave.self, Members.self, GossipCommand.self]),
             CommandGroup(name: "Services", subcommands: [Services.self, ServiceCommand.self, CatalogCommand.self]),
+            CommandGroup(name: "Resources", subcommands: [Get.self, Apply.self, Delete.self, RolloutCommand.self, NodeCommand.self]),
             CommandGroup(name: "Capture", subcommands: [Workloads.self, CaptureCommand.self]),
             CommandGroup(
                 name: "Agent", subcommands: [StatusCommand.self, Connections.self, Certs.self, Reload.self, Metrics.self, VersionCommand.self]),

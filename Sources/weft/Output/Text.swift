@@ -10,6 +10,11 @@ enum Text {
         return String(result)
     }
 
+    /// The same of a text of several lines, which end in a newline.
+    static func lines(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: false).map { printable(String($0)) }.joined(separator: "\n")
+    }
+
     /// The two largest units of a time span, as `3h 12m`; negative ones count as their size.
     static func span(seconds: Int64) -> String {
         let total = seconds.magnitude
