@@ -28,7 +28,7 @@ package final class MeshResources {
     private var timers: [TimerID] = []
     private var exchangeTimer: TimerID?
     private var saving: Task<MeshError?, Never>?
-    private var isStarted = false
+    private(set) var isStarted = false
 
     /// How often a node compares with one other, on average.
     private static let exchange = Duration.seconds(5)
@@ -99,9 +99,8 @@ package final class MeshResources {
             received: { [weak self] frame, peer in self?.received(frame, peer) },
             answers: [
                 .resourceRollout: { [weak self] frame throws(MeshError) in
-                    guard let self, isStarted else {
-                        throw MeshError(.peer, code: "resources_stopped", "this node is stopping", retryable: true)
-                    }
+                    guard let self else { throw MeshError(.peer, code: "resources_stopped", "this node is stopping", retryable: true) }
+                    try requireStarted()
                     return try answer(frame)
                 }
             ])
@@ -122,11 +121,20 @@ package final class MeshResources {
         perform()
     }
 
+    /// - Throws: before the disk was read and after `stop`: what is missing then says nothing.
+    package func requireStarted() throws(MeshError) {
+        guard isStarted else {
+            throw MeshError(
+                .internal, code: "resources_stopped", "this node is starting or stopping, and does not know its resources",
+                remedy: "try again in a moment", retryable: true)
+        }
+    }
+
     // MARK: Writing
 
     /// Runs a local input, and returns when what it changed is on disk.
     func change<T>(_ body: (inout ResourceCore) throws(ResourceRefusal) -> T) async throws(MeshError) -> T {
-        guard isStarted else { throw MeshError(.internal, code: "resources_stopped", "this node is starting or stopping", retryable: true) }
+        try requireStarted()
         let result: T
         do throws(ResourceRefusal) { result = try body(&core) } catch { throw Self.explained(error) }
         perform()

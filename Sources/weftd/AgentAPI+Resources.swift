@@ -13,7 +13,7 @@ extension AgentAPI {
     @Control
     func resources(_ selection: ResourceSelection) async throws(APIError) -> ResourceList {
         try await explained { () async throws(MeshError) in
-            let mesh = try requireMesh()
+            let mesh = try resourceMesh()
             let fits = try Self.filter(selection)
             let now = WallTime.now().seconds
             return ResourceList(
@@ -30,7 +30,7 @@ extension AgentAPI {
     @Control
     func applyResources(_ request: ApplyRequest) async throws(APIError) -> ApplyReport {
         try await explained { () async throws(MeshError) in
-            let mesh = try requireMesh()
+            let mesh = try resourceMesh()
             guard ServiceName.isLabel(request.namespace) else {
                 throw MeshError(.configuration, code: "namespace", "\"\(request.namespace.prefix(80))\" is no namespace", remedy: "use a DNS label")
             }
@@ -48,7 +48,7 @@ extension AgentAPI {
     @Control
     func deleteResource(_ selection: ResourceSelection) async throws(APIError) -> AppliedResource {
         try await explained { () async throws(MeshError) in
-            let mesh = try requireMesh()
+            let mesh = try resourceMesh()
             let kind = try Self.kind(selection.kind ?? "")
             let namespace = kind.isNamespaced ? selection.namespace ?? ApplyRequest.defaultNamespace : ""
             guard let key = ResourceKey(kind: kind.name, group: kind.group, namespace: namespace, name: selection.name ?? "") else {
@@ -68,7 +68,7 @@ extension AgentAPI {
     @Control
     func rollout(_ selection: ResourceSelection) async throws(APIError) -> RolloutReport {
         try await explained { () async throws(MeshError) in
-            let mesh = try requireMesh()
+            let mesh = try resourceMesh()
             let fits = try Self.filter(selection)
             let list = mesh.resources.known(fits)
             guard !list.isEmpty || selection.name == nil else {
@@ -91,6 +91,14 @@ extension AgentAPI {
             return RolloutReport(
                 resources: resources, nodes: answers.map { RolloutNode(node: $0.node, failure: $0.failure?.printable ?? "") }, gone: gone.sorted())
         }
+    }
+
+    /// The mesh, once its resources are read.
+    @Control
+    private func resourceMesh() throws(MeshError) -> Mesh {
+        let mesh = try requireMesh()
+        try mesh.resources.requireStarted()
+        return mesh
     }
 
     // MARK: Rights

@@ -59,9 +59,10 @@ extension Lab {
                 // Everything is back after a crash of all, before they hear of each other.
                 for host in hosts { try host.killAgent() }
                 try b.startAgent()
-                #expect(try b.weft("get", "dr", "reviews").out.contains("track: stable"))
+                try Clock.until("b has read its disk") { try b.weft("get", "dr", "reviews").out.contains("track: stable") }
                 try a.startAgent()
                 // What was deleted while a node was away is gone there too.
+                try Clock.until("a has read its disk") { try a.weft("get", "dr", "reviews").succeeded }
                 let gone = try a.weft("delete", "dr", "reviews")
                 #expect(gone.out == "DestinationRule default/reviews deleted\n", "\(gone.errors)")
                 try c.startAgent()
