@@ -135,6 +135,7 @@ extension HTTP2Session {
 
 /// Counts frames before their payload is read: floods are of small frames.
 private func began(_ session: OpaquePointer?, _ header: nghttp2_frame_hd, _ state: State) -> Int32 {
+    state.pointee.frameBegan(isContinuation: UInt32(header.type) == NGHTTP2_CONTINUATION.rawValue)
     if state.pointee.tooManyResets { return state.pointee.stop(.invalid) }
     if nghttp2_session_get_outbound_queue_size(session) > state.pointee.pendingFrames { return state.pointee.stop(.pendingFrames) }
     switch UInt32(header.type) {

@@ -53,11 +53,13 @@ public struct HTTP2Session: ~Copyable {
         state.pointee.now = now
         state.pointee.fed = input
         state.pointee.scratchAtFeed = events.scratchCount
+        state.pointee.resumeBlock(&events)
         let result = withUnsafeMutablePointer(to: &events) { pointer in
             state.pointee.events = pointer
             defer { state.pointee.events = nil }
             return nghttp2_session_mem_recv(session, input, bytes.count)
         }
+        state.pointee.suspendBlock(&events)
         state.pointee.fed = nil
         if result < 0 { return .failed(fail(CInt(result))) }
         return .ok

@@ -39,6 +39,9 @@ struct SessionState {
     var blockSize = 0
     /// The status of a response block; zero for any other.
     var blockStatus: UInt16 = 0
+    /// Its fields are not all there; and those that came with earlier feeds, whose scratch is gone.
+    private var isBlockOpen = false
+    private var begun: [UInt8] = []
     /// A request whose HEADERS could not be sent; its end follows at once.
     var unsent: Int32 = 0
     /// The stream whose RST_STREAM is being sent or received, and which of the two; the stream's end follows at once.
@@ -113,14 +116,33 @@ struct SessionState {
         blockStart = events?.pointee.scratchCount ?? 0
         blockSize = 0
         blockStatus = 0
+        isBlockOpen = true
     }
+
+    /// At the end of a feed: what there is of an unfinished block is kept until the next one, at most `headerListBytes` of it.
+    mutating func suspendBlock(_ events: inout HTTP2EventBuffer) {
+        guard isBlockOpen else { return }
+        begun = Array(UnsafeBufferPointer(start: events.scratch + blockStart, count: events.scratchCount - blockStart))
+        events.scratchCount = blockStart
+    }
+
+    /// At the begin of a feed.
+    mutating func resumeBlock(_ events: inout HTTP2EventBuffer) {
+        guard isBlockOpen else { return }
+        blockStart = events.scratchCount
+        if !begun.isEmpty { events.reserveScratch(begun.count).update(from: begun, count: begun.count) }
+        begun = []
+    }
+
+    /// Nothing stands between the frames of a block.
+    mutating func frameBegan(isContinuation: Bool) { if !isContinuation { isBlockOpen = false } }
 
     /// Keeps one field. A block over its bound costs the peer the stream, a feed over its bound the tunnel.
     mutating func addField(_ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) -> Int32 {
         guard let events else { return 0 }
         blockSize += name.count + value.count + 32
         if blockSize > headerListBytes {
-            events.pointee.scratchCount = blockStart
+            dropBlock()
             let verdict = count(.invalid)
             return verdict != 0 ? verdict : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
         }
@@ -146,6 +168,7 @@ struct SessionState {
 
     mutating func endBlock(_ kind: HTTP2Event.Kind, stream: Int32, token: UInt64) {
         guard let events else { return }
+        isBlockOpen = false
         var event = HTTP2Event(kind, stream: stream)
         event.token = token
         event.offset = UInt32(blockStart)
@@ -153,5 +176,8 @@ struct SessionState {
         emit(event)
     }
 
-    mutating func dropBlock() { events?.pointee.scratchCount = blockStart }
+    mutating func dropBlock() {
+        isBlockOpen = false
+        events?.pointee.scratchCount = blockStart
+    }
 }

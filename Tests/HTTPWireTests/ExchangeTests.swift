@@ -40,6 +40,23 @@ import Testing
         #expect(client.activeStreams == 0 && server.activeStreams == 0)
     }
 
+    /// The owner takes what a feed brought before the next one, and other sessions use the same buffer.
+    @Test func `a header block that comes with several feeds has all its fields`() {
+        for cut in 1..<120 {
+            let client = Peer(.client), server = Peer(.server)
+            client.connect("192.0.2.7:80", token: 1, headers: [("forwarded", "for=192.0.2.9"), ("baggage", "a=b")])
+            client.connect("192.0.2.8:80", token: 2, headers: [("forwarded", "for=192.0.2.10"), ("baggage", "c=d")])
+            let bytes = client.output()
+            server.feed(Array(bytes.dropLast(cut)))
+            server.feed(Array(bytes.suffix(cut)))
+            #expect(
+                server.requests == [
+                    [":method": "CONNECT", ":authority": "192.0.2.7:80", "forwarded": "for=192.0.2.9", "baggage": "a=b"],
+                    [":method": "CONNECT", ":authority": "192.0.2.8:80", "forwarded": "for=192.0.2.10", "baggage": "c=d"],
+                ], "the last \(cut) bytes on their own")
+        }
+    }
+
     @Test func `one byte at a time is enough`() {
         var random = Seeded(9)
         let client = Peer(.client), server = Peer(.server)
@@ -47,6 +64,7 @@ import Testing
         let request = random.bytes(2000)
         client.connect(token: 1, sending: request)
         pump(client, server) { _ in 1 }
+        #expect(server.requests.first?[":authority"] == "192.0.2.7:80")
         #expect(same(client.flows[1]?.incoming, server.answer))
         #expect(same(server.flows[1001]?.incoming, request))
     }
