@@ -4,12 +4,16 @@ package enum SWIMLimits {
     package static let datagramBudget = 1400
     /// The largest datagram that is decoded, and the largest that one may decompress to.
     package static let datagram = 65_536
+    /// What all compressed parts of one datagram may decompress to together.
+    static let datagramExpanded = 4 * datagram
     /// Layers inside one another: checksum, compression, compound.
     package static let nesting = 4
     /// Messages in one datagram, over all its layers.
     package static let parts = 1024
     /// Maps and arrays inside one another in a value that is skipped.
     static let valueDepth = 16
+    /// Values in a stream's header, in one member's entry, and in the map around compressed bytes; those that are not known count too.
+    static let framedValues = 256
 
     package static let nameBytes = 255
     /// What we send ourselves, as Serf enforces it.
@@ -26,6 +30,8 @@ package enum SWIMLimits {
     static let userState = 2 << 20
 
     package static let members = 16_384
+    /// What the members may take in an exchange, Serf's state included: the whole must fit into `stream`, or nobody could join any more.
+    package static let rosterBytes = 3 << 20
     static let relays = 256
     /// Probes out of turn that are under way; who would be the next waits for its turn.
     static let checks = 16

@@ -31,7 +31,8 @@ package struct ProtocolVersions: Hashable, Sendable {
         self.init(bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5])
         guard maximum != 0, minimum <= maximum else { return nil }
     }
-    var wire: [UInt8] { [minimum, maximum, current, delegateMinimum, delegateMaximum, delegateCurrent] }
+    /// Unset ones are nothing at all: six zeros would be a contradiction, and an exchange with one in it is refused as a whole.
+    var wire: [UInt8] { maximum == 0 ? [] : [minimum, maximum, current, delegateMinimum, delegateMaximum, delegateCurrent] }
 
     // What the peer understands, by its highest version.
     var answersStreamPings: Bool { maximum >= 3 }

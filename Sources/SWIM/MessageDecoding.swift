@@ -28,6 +28,7 @@ private struct Fields {
 
     init(_ reader: inout MessagePackReader) throws(Refusal) {
         for _ in 0..<(try reader.mapCount()) {
+            try reader.spend()
             let key = String(decoding: reader.bytes[try reader.raw()], as: UTF8.self)
             switch key {
             case "SeqNo": sequence = try reader.integer()

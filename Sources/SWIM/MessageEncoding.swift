@@ -131,7 +131,7 @@ extension Alive {
         writer.key("Port")
         writer.unsigned(UInt64(address.port))
         writer.key("Vsn")
-        writer.raw(versions.wire)
+        writer.rawOrNil(versions.wire)
     }
 }
 
@@ -160,7 +160,7 @@ extension PushPull {
             writer.key("State")
             writer.unsigned(UInt64(node.state.rawValue))
             writer.key("Vsn")
-            writer.raw(node.versions.wire)
+            writer.rawOrNil(node.versions.wire)
         }
         writer.bytes.append(contentsOf: userState)
     }

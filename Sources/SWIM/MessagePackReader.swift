@@ -4,11 +4,15 @@ struct MessagePackReader {
     let bytes: [UInt8]
     private(set) var position: Int
     let end: Int
+    /// How many more values may be passed over.
+    private var allowance: Int
 
-    init(_ bytes: [UInt8], from start: Int = 0, to end: Int? = nil) {
+    /// - Parameter values: the most that may be passed over, for a reader that begins again whenever more bytes have come.
+    init(_ bytes: [UInt8], from start: Int = 0, to end: Int? = nil, values: Int = .max) {
         self.bytes = bytes
         position = start
         self.end = end ?? bytes.count
+        allowance = values
     }
 
     var remaining: Int { end - position }
@@ -110,9 +114,16 @@ struct MessagePackReader {
         }
     }
 
+    /// Counts one value.
+    mutating func spend() throws(Refusal) {
+        guard allowance > 0 else { throw .oversized }
+        allowance -= 1
+    }
+
     /// Passes over one value of any kind.
     mutating func skip(depth: Int = 0) throws(Refusal) {
         guard depth < SWIMLimits.valueDepth else { throw .tooDeep }
+        try spend()
         let head = try byte()
         switch head {
         case 0...0x7f, 0xe0...0xff, 0xc0, 0xc2, 0xc3: return

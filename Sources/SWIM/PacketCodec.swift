@@ -137,6 +137,7 @@ private struct Opened {
     var messages: [Message] = []
     var refusals: [Refusal] = []
     private var parts = 0
+    private var expanded = 0
 
     mutating func take(_ body: ArraySlice<UInt8>, depth: Int, outermost: Bool) {
         do throws(Refusal) {
@@ -159,7 +160,8 @@ private struct Opened {
             guard UInt64(Checksum.crc32(reader.bytes[5...])) == expected else { throw .badChecksum }
             try open(reader.bytes[5...], depth + 1, false)
         case Wire.compress:
-            let inner = try PacketCodec.decompress(&reader, atMost: SWIMLimits.datagram)
+            let inner = try PacketCodec.decompress(&reader, atMost: min(SWIMLimits.datagram, SWIMLimits.datagramExpanded - expanded))
+            expanded += inner.count
             try open(inner[...], depth + 1, false)
         case Wire.compound:
             try openCompound(&reader, depth)

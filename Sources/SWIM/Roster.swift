@@ -20,6 +20,12 @@ struct Roster: Sendable {
     private var cursor = 0
     /// How many are alive or suspected.
     private(set) var live = 0
+    /// The cost of all members; see `SWIMLimits.rosterBytes`.
+    private(set) var bytes = 0
+
+    /// The most bytes that a member takes in an exchange: its line, and its name twice in Serf's state.
+    static func cost(name: String, meta: [UInt8]) -> Int { 3 * name.utf8.count + meta.count + 112 }
+    private static func cost(_ member: Member) -> Int { cost(name: member.name, meta: member.meta) }
 
     var count: Int { order.count }
 
@@ -35,6 +41,7 @@ struct Roster: Sendable {
         }
         set {
             live += (newValue.member.state.isLive ? 1 : 0) - (self[slot].member.state.isLive ? 1 : 0)
+            bytes += Self.cost(newValue.member) - Self.cost(self[slot].member)
             records[slot] = newValue
         }
     }
@@ -60,12 +67,14 @@ struct Roster: Sendable {
         order.insert(slot, at: place)
         if place < cursor { cursor += 1 }
         if member.state.isLive { live += 1 }
+        bytes += Self.cost(member)
         return slot
     }
 
     mutating func remove(_ name: String) {
         guard let slot = slots.removeValue(forKey: name), let place = order.firstIndex(of: slot) else { return }
         if self[slot].member.state.isLive { live -= 1 }
+        bytes -= Self.cost(self[slot].member)
         order.remove(at: place)
         if place < cursor { cursor -= 1 }
         records[slot] = nil

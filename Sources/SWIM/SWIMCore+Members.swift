@@ -28,6 +28,10 @@ extension SWIMCore {
             if origin == .gossip, alive.incarnation == record.member.incarnation { broadcasts.heard(.alive(alive), about: alive.node, limit: transmitLimit) }
             return
         }
+        // A name takes as much room as it ever did; only its metadata may have grown.
+        guard alive.meta.count <= record.member.meta.count || roster.bytes + alive.meta.count - record.member.meta.count <= SWIMLimits.rosterBytes else {
+            return refuse(.full, from: source, &turn)
+        }
         if record.suspicion != nil { turn.cancel(.suspicion(alive.node)) }
         broadcast(.alive(alive), &turn)
         memory.forget(alive.node)
@@ -54,7 +58,9 @@ extension SWIMCore {
 
     private mutating func insert(_ alive: Alive, _ origin: Origin, from source: SocketAddress, _ turn: inout Turn) {
         guard alive.incarnation > 0 else { return refuse(.malformed, from: source, &turn) }
-        guard roster.count < SWIMLimits.members else { return refuse(.full, from: source, &turn) }
+        guard roster.count < SWIMLimits.members, roster.bytes + Roster.cost(name: alive.node, meta: alive.meta) <= SWIMLimits.rosterBytes else {
+            return refuse(.full, from: source, &turn)
+        }
         let member = Member(
             name: alive.node, address: alive.address, state: .alive, incarnation: alive.incarnation, meta: alive.meta, versions: alive.versions,
             since: turn.now)

@@ -97,12 +97,21 @@ struct SerfState: Sendable {
             case "EventLTime": eventTime = try reader.integer()
             case "QueryLTime": queryTime = try reader.integer()
             case "LeftMembers":
-                for _ in 0..<(try reader.arrayCount()) { left.append(try reader.text()) }
+                for _ in 0..<(try reader.arrayCount()) { left.append(try reader.memberName()) }
             case "StatusLTimes":
-                for _ in 0..<(try reader.mapCount()) { statusTimes.append((try reader.text(), try reader.integer())) }
+                for _ in 0..<(try reader.mapCount()) { statusTimes.append((try reader.memberName(), try reader.integer())) }
             default: try reader.skip()
             }
         }
         guard max(time, eventTime, queryTime) < UInt64.max / 2, statusTimes.allSatisfy({ $0.time < UInt64.max / 2 }) else { throw .malformed }
+    }
+}
+
+extension MessagePackReader {
+    /// The name of a member: what is kept by it may be kept for long, so it has a bound.
+    fileprivate mutating func memberName() throws(Refusal) -> String {
+        let name = try text()
+        guard Wire.isPlausible(name: name) else { throw .badName }
+        return name
     }
 }

@@ -35,7 +35,8 @@ package struct StreamFramer: Sendable {
 
     /// Throws `truncated` when more bytes are needed; then nothing has changed.
     private mutating func advance() throws(Refusal) {
-        var reader = MessagePackReader(bytes, from: position)
+        // A part that is not whole is read again with the next piece: without a bound many small pieces would cost the square of their bytes.
+        var reader = MessagePackReader(bytes, from: position, values: SWIMLimits.framedValues)
         switch state {
         case .label:
             if try reader.byte() == Wire.label {

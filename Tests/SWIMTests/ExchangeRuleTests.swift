@@ -56,8 +56,9 @@ import Testing
             .request(
                 InboundID(number: 1),
                 StreamMessage.pushPull(PushPull(isJoin: true, nodes: [Self.raw("b", 3, versions)], userState: [])).encoded, from: Bench.address(3)))
-        if isAccepted || versions.maximum == 0 {
-            #expect(bench.refusals == (versions.maximum == 0 ? [.incompatible] : []))
+        if isAccepted {
+            #expect(bench.refusals.isEmpty)
+            #expect(bench.state("b") == .alive)
         } else {
             // It is told, unlike in memberlist, where a refused joiner believes that it joined.
             #expect(bench.refusals == [.incompatible])
@@ -67,6 +68,18 @@ import Testing
         }
     }
     static func raw(_ name: String, _ number: Int, _ versions: ProtocolVersions) -> NodeState { node(name, number, versions: versions) }
+
+    @Test func namesInSerfsStateHaveTheBoundOfNames() {
+        var bench = Bench()
+        var state = SerfState()
+        state.statusTimes = [("n", 5), (String(repeating: "n", count: 100_000), 5)]
+        bench.merge([], userState: state.encoded)
+        #expect(bench.refusals == [.badName])
+        state.statusTimes = []
+        state.left = [String(repeating: "n", count: 256)]
+        bench.merge([], userState: state.encoded)
+        #expect(bench.refusals == [.badName, .badName])
+    }
 
     @Test func statesAreExchangedWithARandomMemberAtEachInterval() {
         var bench = Bench()

@@ -217,6 +217,69 @@ import Testing
         }
     }
 
+    @Test func aPartThatIsReadAgainWithEachPieceHasFewValues() throws {
+        // A map of this many unknown fields, of one byte each and their values.
+        func map(_ count: Int, _ known: [UInt8] = []) -> [UInt8] {
+            [0xde, UInt8((count + 1) >> 8), UInt8((count + 1) & 0xff)] + known + (0..<count).flatMap { _ in [0xa1, 120, 1] as [UInt8] }
+        }
+        let nodes: [UInt8] = [0xa5] + "Nodes".utf8 + [1]
+        let streams: [(Int) -> [UInt8]] = [
+            { [Wire.compress] + map($0, [0xa4] + "Algo".utf8 + [0]) }, { [Wire.pushPull] + map($0, nodes) }, { [Wire.pushPull, 0x81] + nodes + map($0, [0xa1, 121, 2]) },
+        ]
+        for (number, stream) in streams.enumerated() {
+            var framer = StreamFramer(dialled: true)
+            // Fields of versions to come have room.
+            #expect(throws: Never.self, "stream \(number)") { try framer.append(stream(100)) }
+            framer = StreamFramer(dialled: true)
+            #expect(throws: Refusal.oversized, "stream \(number)") { try framer.append(stream(300)) }
+        }
+    }
+
+    /// A user message of zeros, each code one byte longer than the one before: some hundred bytes for many thousand.
+    private static func bomb(_ count: Int) -> [UInt8] {
+        var bits: UInt32 = 0
+        var held: UInt32 = 0
+        var output: [UInt8] = []
+        func emit(_ code: Int, _ width: UInt32) {
+            bits |= UInt32(code) << held
+            held += width
+            while held >= 8 {
+                output.append(UInt8(truncatingIfNeeded: bits))
+                bits >>= 8
+                held -= 8
+            }
+        }
+        emit(Int(Wire.user), 9)
+        emit(0, 9)
+        var width: UInt32 = 9
+        var length = 2
+        var code = 259
+        while length < count {
+            emit(code, width)
+            length += code - 257
+            code += 1
+            if code >= 1 << width { width += 1 }
+        }
+        emit(257, width)
+        output.append(UInt8(truncatingIfNeeded: bits))
+        var writer = MessagePackWriter()
+        writer.bytes.append(Wire.compress)
+        writer.map(1)
+        writer.key("Buf")
+        writer.raw(output)
+        return writer.bytes
+    }
+
+    @Test func theCompressedPartsOfADatagramHaveOneBoundTogether() {
+        let part = Self.bomb(60_000)
+        #expect(part.count < 600)
+        let one = PacketCodec().open(part)
+        guard case .user(let bytes)? = one.messages.first else { return #expect(Bool(false), "\(one.refusals)") }
+        let opened = PacketCodec().open(PacketCodec.compound([[UInt8]](repeating: part, count: 100)))
+        #expect(opened.messages.count == SWIMLimits.datagramExpanded / (bytes.count + 1))
+        #expect(opened.refusals == [Refusal](repeating: .oversized, count: 100 - opened.messages.count))
+    }
+
     @Test func logarithmsAreRight() {
         for (x, expected) in [(1.0, 0.0), (2, 0.6931471805599453), (10, 2.302585092994046), (3, 1.0986122886681098), (1000, 6.907755278982137)] {
             #expect(abs(naturalLogarithm(x) - expected) < 1e-9)

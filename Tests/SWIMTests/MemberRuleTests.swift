@@ -229,6 +229,38 @@ import Testing
         #expect(bench.core.queuedBroadcasts <= SWIMLimits.members + 1)
     }
 
+    @Test func whatTheMembersTakeInAnExchangeIsBoundedAndStillCanBeExchanged() throws {
+        var bench = Bench()
+        bench.alive("friend", 2)
+        for number in 0..<1200 { bench.alive("m\(number)", 3 + number, meta: [UInt8](repeating: 1, count: SWIMLimits.acceptedMetaBytes)) }
+        #expect(bench.core.counters[.full] > 100)
+        // Nor can one who is in grow without a bound.
+        let refused = bench.core.counters[.full]
+        bench.alive("friend", 2, incarnation: 2, meta: [UInt8](repeating: 1, count: SWIMLimits.acceptedMetaBytes))
+        #expect(bench.core.counters[.full] == refused + 1)
+        #expect(bench.core.member("friend")?.incarnation == 1)
+        // A newcomer is answered with what it can read.
+        bench.merge([])
+        guard case .pushPull(let state)? = try #require(bench.replies.last).message else { return #expect(Bool(false), "no state was sent") }
+        #expect(state.nodes.count == bench.core.members.count)
+        // Who is forgotten makes room.
+        bench.receive(.dead(Accusation(incarnation: 1, node: "m0", from: "m0")))
+        bench.advance(.seconds(100))
+        #expect(bench.core.member("m0") == nil)
+        bench.alive("late", 5000, meta: [1, 2])
+        #expect(bench.core.member("late") != nil)
+    }
+
+    @Test func aMemberWithoutVersionsCanBePassedOn() throws {
+        var bench = Bench()
+        bench.alive("old", 3, versions: ProtocolVersions(0, 0, 0, 0, 0, 0))
+        #expect(bench.core.member("old") != nil)
+        bench.merge([])
+        guard case .pushPull(let state)? = try #require(bench.replies.last).message else { return #expect(Bool(false), "the state cannot be read") }
+        #expect(state.nodes.map(\.name) == ["own", "old"])
+        #expect(bench.news().contains { if case .alive(let alive) = $0 { alive.node == "old" } else { false } })
+    }
+
     // MARK: Forgetting
 
     @Test func theDeadAreForgottenAfterAWhileAndCalledAgain() {
