@@ -15,6 +15,8 @@ final class StreamServer {
         let fd: OwnedFD
         let peer: SocketAddress
         var framer = StreamFramer(dialled: true)
+        /// What it has of `held`; more than the framer keeps when its last bytes were refused.
+        var held = 0
         var watch: WatchID?
         var timer: TimerID?
         var output: [UInt8] = []
@@ -33,7 +35,7 @@ final class StreamServer {
     private var watch: WatchID?
     private var streams: [UInt64: Stream] = [:]
     private var next: UInt64 = 1
-    private var held = 0
+    private(set) var held = 0
     private(set) var refused: UInt64 = 0
     private(set) var timedOut: UInt64 = 0
 
@@ -134,6 +136,7 @@ final class StreamServer {
         case .failed: close(number)
         case .bytes(let count):
             held += count
+            stream.held += count
             guard held <= Self.bytesBound else {
                 onRefusal(.full, stream.peer)
                 return close(number)
@@ -167,7 +170,7 @@ final class StreamServer {
 
     private func close(_ number: UInt64) {
         guard let stream = streams.removeValue(forKey: number) else { return }
-        held -= stream.framer.bytes.count
+        held -= stream.held
         if let watch = stream.watch { ControlLoop.shared.unwatch(watch) }
         if let timer = stream.timer { ControlLoop.shared.cancel(timer) }
     }

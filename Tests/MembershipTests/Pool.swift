@@ -13,7 +13,7 @@ final class Pool {
     nonisolated static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     /// Different for each test and, nearly always, each process.
-    nonisolated static func port(_ test: Int) -> UInt16 { UInt16(20_000 + (Int(getpid()) * 31 % 1000) * 20 + test) }
+    nonisolated static func port(_ test: Int) -> UInt16 { UInt16(20_000 + (Int(getpid()) * 31 % 500) * 24 + test) }
 
     nonisolated let port: UInt16
     private var gossips: [Gossip] = []
