@@ -126,6 +126,10 @@ extension AgentAPI {
         text.single(
             "weft_gossip_lost_total", .counter, help: "Gossip datagrams that the kernel threw away because the agent had not read them in time.",
             Double(gossip.datagramsLost))
+        text.single(
+            "weft_gossip_streams_refused_total", .counter, help: "Gossip streams that were turned away because too many were open, or descriptors ran out.",
+            Double(gossip.streamsRefused))
+        text.single("weft_gossip_streams_timed_out_total", .counter, help: "Gossip streams that were not finished in time.", Double(gossip.streamsTimedOut))
         text.single("weft_gossip_send_failures_total", .counter, help: "Gossip datagrams that could not be sent.", Double(gossip.sendFailures))
         text.single("weft_services", .gauge, help: "Services in the catalog.", Double(mesh.catalog.view.services.count))
         let endpoints = mesh.catalog.view.services.flatMap(\.endpoints)
@@ -158,6 +162,12 @@ extension AgentAPI {
                 ([("result", "forwarded")], Double(dns.forwarded)), ([("result", "forward_failed")], Double(dns.forwardFailed)),
                 ([("result", "forward_full")], Double(dns.forwardFull)), ([("result", "malformed")], Double(dns.malformed)), ([("result", "refused")], Double(dns.refused)),
             ])
+        text.single(
+            "weft_dns_resolver_retries_total", .counter, help: "Forwarded queries that went to another resolver, or again to the only one.",
+            Double(dns.forwardRetries))
+        text.single("weft_dns_resolver_timeouts_total", .counter, help: "Forwarded queries that a resolver did not answer in time.", Double(dns.forwardTimeouts))
+        text.single("weft_dns_resolver_garbage_total", .counter, help: "Answers of resolvers that were none to what was asked, and were dropped.", Double(dns.garbage))
+        text.single("weft_dns_connections_refused_total", .counter, help: "DNS connections that were closed at once because too many were open.", Double(dns.tcpRefused))
         text.single("weft_dns_unknown_callers_total", .counter, help: "Queries whose caller could not be found; they get fully qualified names only.", Double(dns.unknownCallers))
     }
 

@@ -44,6 +44,14 @@ enum FakeResolver {
             if what == b"noise":
                 wrong = bytes([query[0] ^ 1]) + query[1:2]
                 return [b"", b"x", message([text(b"forged")], ident=wrong), message([text(b"forged")], asked=query[12:13] + b"N" + query[14:end - 4] + b"\0\x01\0\x01"), message([text(b"true")])]
+            if what == b"rubbish" and server_name == b"one":
+                head = query[:2] + struct.pack(">HHHHH", 0x8180, 1, 1, 0, 0)
+                loop = b"\xc0\x0c\0\x10\0\1"
+                return [
+                    head[:7], head, query, head + query[12:end - 3], head + loop, query[:2] + struct.pack(">HHHHH", 0x8180, 2, 0, 0, 0) + query[12:end] * 2,
+                    query[:2] + struct.pack(">HHHHH", 0x8180, 0, 1, 0, 0) + text(b"forged")[2:], head + b"\xff" * 60000, message([text(b"forged")], ident=b"\0\0" if query[:2] != b"\0\0" else b"\1\1"),
+                    query[:2] + b"\xa1\x80" + message([text(b"forged")])[4:],
+                ]
             if what == b"big":
                 return [message([text(b"x" * 250)] * 100)] if tcp else [message([], more=0x0200)]
             if what == b"missing":
@@ -70,10 +78,14 @@ enum FakeResolver {
             except OSError:
                 tcp.server_close()
         threading.Thread(target=tcp.serve_forever, daemon=True).start()
+        stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         print(tcp.server_address[1])
         while True:
             query, client = udp.recvfrom(65535)
             try:
+                # Right in everything but where it comes from.
+                if server_name == b"one":
+                    stranger.sendto(query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + query[12:question(query)[1]] + text(b"forged"), client)
                 for message in reply(query, False):
                     udp.sendto(message, client)
             except Exception as error:

@@ -64,6 +64,24 @@ struct ForwarderTests {
         resolver.kill()
     }
 
+    @Test("A resolver that answers rubbish only (cut, without question, with two, with a pointer in a circle, too long, the query itself) is given up for the next one")
+    func rubbish() async throws {
+        let (one, first) = try FakeResolver.start(name: "one")
+        let (two, second) = try FakeResolver.start(name: "two")
+        let running = try await RunningServer(upstreams: [first, second])
+        let answer = try RunningServer.dig(running.address, "+time=10 +short rubbish.example.org TXT")
+        #expect(answer == "\"two\"\n")
+        let counters = await running.counters
+        #expect(counters.garbage == 10 && counters.forwardTimeouts == 1 && counters.forwardRetries == 1 && counters.forwardAnswered == 1, "\(counters)")
+        // Without another one it is SERVFAIL.
+        await running.server.reconfigure(upstreams: [first], ttl: .seconds(5))
+        #expect(try RunningServer.dig(running.address, "+time=10 rubbish.example.org TXT").contains("status: SERVFAIL"))
+        #expect(await running.inFlight.queries == 0)
+        await running.stop()
+        one.kill()
+        two.kill()
+    }
+
     @Test("A dead resolver is passed over at once, remembered, and tried last", arguments: ["", "+tcp"])
     func failover(_ transport: String) async throws {
         let (resolver, upstream) = try FakeResolver.start(name: "two")
