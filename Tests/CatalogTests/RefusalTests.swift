@@ -89,12 +89,21 @@ import Testing
         }
         forge(&delta)
         var core = receiver()
+        core.connected("n", .at(0))
+        core.effects = []
         core.received(.delta([delta]), from: "m", .at(1))
         #expect(core.counters.refused[code] == 1, "\(name): \(core.counters.refused.filter { $0.value > 0 })")
         #expect(core.view().services.isEmpty, "\(name)")
         #expect(core.positions.isEmpty, "\(name)")
         let named = core.events.contains { if case .refused(_, origin: let origin, peer: "m") = $0 { origin == delta.origin } else { false } }
         #expect(named, "the event names origin and peer")
+        // Nobody hears of it from here, asked or not.
+        #expect(core.sentDeltas.isEmpty, "\(name)")
+        core.effects = []
+        core.received(.want([delta.origin: .none]), from: "n", .at(2))
+        core.received(.digest([:], complete: true), from: "n", .at(2))
+        core.tick(.at(3))
+        #expect(core.sent.allSatisfy { if case .digest(let positions, _) = $0 { positions[delta.origin] == nil } else { false } }, "\(name): \(core.sent)")
     }
 
     @Test func aForgeryDoesNotHideWhatIsTrue() throws {
