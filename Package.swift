@@ -157,6 +157,13 @@ let package = Package(
             name: "CLITests",
             dependencies: ["weft", "ManagementAPI", "Management", "ManagementTestSupport", .product(name: "NIOCore", package: "swift-nio")], exclude: ["Snapshots"],
             swiftSettings: strict),
+        // The bodies of the fuzz targets (Scripts/fuzz builds them with the fuzzer), and their corpora as tests.
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "Platform", "MeshModel", "YAML", "Settings", "Netfilter", "TLS", "HTTPWire", "SWIM", "Plane", "Identity", "Catalog", "Naming", "ManagementAPI",
+            ], path: "Tests/FuzzTargets", swiftSettings: strict),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "LabTests", dependencies: ["Platform", "ManagementAPI"], path: "Tests/Lab", exclude: ["Programs"], swiftSettings: strict),
     ]
 )

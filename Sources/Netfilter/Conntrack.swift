@@ -109,7 +109,7 @@ package final class Conntrack {
         }
     }
 
-    private static func parse(_ message: NetlinkMessage) -> ConntrackEntry? {
+    static func parse(_ message: NetlinkMessage) -> ConntrackEntry? {
         var original: FlowTuple?
         var status: UInt32 = 0
         var mark: UInt32 = 0

@@ -27,7 +27,7 @@ package final class NFMonitor {
     }
 
     /// Attribute numbers from linux/netfilter/nf_tables.h.
-    private static func event(_ message: NetlinkMessage) -> NFEvent? {
+    static func event(_ message: NetlinkMessage) -> NFEvent? {
         guard message.type >> 8 == UInt16(NFNL_SUBSYS_NFTABLES), let familyNumber = message.payload.first else { return nil }
         let number = nf_tables_msg_types(UInt32(message.type & 0xff))
         let attributes = message.attributes(after: 4)

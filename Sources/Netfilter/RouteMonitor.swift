@@ -37,7 +37,7 @@ package final class RouteMonitor {
         try socket.drain("rtnetlink", most: NFMonitor.batch, overflow: .overflow, Self.event)
     }
 
-    private static func event(_ message: NetlinkMessage) -> RouteEvent? {
+    static func event(_ message: NetlinkMessage) -> RouteEvent? {
         let type = Int(message.type)
         switch type {
         case RTM_NEWROUTE, RTM_DELROUTE: return Route(message).map { .route($0, isAddition: type == RTM_NEWROUTE, port: message.port) }

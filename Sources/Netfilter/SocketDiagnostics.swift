@@ -71,7 +71,7 @@ package final class SocketDiagnostics {
     private static let cgroupAttribute: UInt16 = 21
     private static let listening: UInt8 = 10
 
-    private static func parse(_ message: NetlinkMessage, _ transport: FlowProtocol, _ flow: FlowTuple) -> SocketOwner? {
+    static func parse(_ message: NetlinkMessage, _ transport: FlowProtocol, _ flow: FlowTuple) -> SocketOwner? {
         guard message.payload.count >= MemoryLayout<inet_diag_msg>.size else { return nil }
         let info = message.payload.loadUnaligned(as: inet_diag_msg.self)
         guard UInt16(bigEndian: info.id.idiag_sport) == flow.source.port else { return nil }

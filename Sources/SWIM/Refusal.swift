@@ -53,7 +53,7 @@ package enum Refusal: String, Error, CaseIterable, Hashable, Sendable {
         case .incompatible: "its protocol versions do not fit the pool"
         case .notForUs: "it is for a node that had this address before"
         case .nameConflict: "it claims the name of another node; rename one of them"
-        case .full: "a table is full"
+        case .full: "a table is full; of members the list takes \(SWIMLimits.members), or \(SWIMLimits.rosterBytes >> 20) MiB of names and tags"
         case .unsupported: "a kind of user message that this node does not carry"
         }
     }
