@@ -24,6 +24,7 @@ public struct IPAddress: Hashable, Sendable, Comparable, CustomStringConvertible
         self.family = .v4
     }
     /// Four or sixteen bytes in network order. An IPv4-mapped IPv6 address stays IPv6 until `unmapped`.
+    @inlinable
     public init?(bytes: some Collection<UInt8>) {
         let count = bytes.count
         guard count == 4 || count == 16 else { return nil }

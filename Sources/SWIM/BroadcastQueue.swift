@@ -26,6 +26,8 @@ struct BroadcastQueue: Sendable {
     private var items: [Item] = []
     private var ranks: [String: Rank] = [:]
     private var next: UInt64 = 0
+    /// No item is shorter.
+    private var shortest = Int.max
     /// More items than this push out what was sent most.
     let bound: Int
     private(set) var dropped: UInt64 = 0
@@ -43,6 +45,7 @@ struct BroadcastQueue: Sendable {
             dropped &+= 1
         }
         next += 1
+        shortest = items.isEmpty ? bytes.count : min(shortest, bytes.count)
         insert(Item(rank: Rank(transmits: 0, length: bytes.count, number: next), bytes: bytes, subject: subject, most: most))
     }
 
@@ -64,15 +67,18 @@ struct BroadcastQueue: Sendable {
     mutating func take(room: Int, perItem: Int, atMost count: Int, limit: Int) -> [[UInt8]] {
         var room = room
         var taken: [Item] = []
+        var passedOver: [Item] = []
         var index = 0
-        while index < items.count, taken.count < count, room > perItem {
+        while index < items.count, taken.count < count, room >= shortest + perItem {
             if items[index].rank.length + perItem <= room {
                 room -= items[index].rank.length + perItem
-                taken.append(items.remove(at: index))
+                taken.append(items[index])
             } else {
-                index += 1
+                passedOver.append(items[index])
             }
+            index += 1
         }
+        items.replaceSubrange(0..<index, with: passedOver)
         for var item in taken {
             item.rank.transmits += 1
             if item.rank.transmits < min(limit, item.most) {

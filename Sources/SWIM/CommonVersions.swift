@@ -15,13 +15,16 @@ struct CommonVersions {
 
     /// What this member speaks that the others do not understand, or nil.
     func problem(of name: String, _ versions: ProtocolVersions) -> String? {
-        guard versions.maximum > 0 else { return nil }
+        guard excludes(versions) else { return nil }
         if versions.current < lowest || versions.current > highest {
             return "\(name) speaks gossip protocol \(versions.current), the pool understands \(lowest) to \(highest)"
         }
-        if versions.delegateCurrent < delegateLowest || versions.delegateCurrent > delegateHighest {
-            return "\(name) speaks client protocol \(versions.delegateCurrent), the pool understands \(delegateLowest) to \(delegateHighest)"
-        }
-        return nil
+        return "\(name) speaks client protocol \(versions.delegateCurrent), the pool understands \(delegateLowest) to \(delegateHighest)"
+    }
+
+    /// The others do not understand who speaks like this.
+    func excludes(_ versions: ProtocolVersions) -> Bool {
+        guard versions.maximum > 0 else { return false }
+        return versions.current < lowest || versions.current > highest || versions.delegateCurrent < delegateLowest || versions.delegateCurrent > delegateHighest
     }
 }

@@ -23,12 +23,13 @@ package struct ProtocolVersions: Hashable, Sendable {
         self.delegateCurrent = delegateCurrent
     }
     /// Six bytes as on the wire. Fewer leave the versions unset (all zero), as memberlist does; nil for a contradiction.
-    init?(wire bytes: [UInt8]) {
+    init?(wire bytes: ArraySlice<UInt8>) {
         guard bytes.count >= 6 else {
             self.init(0, 0, 0, 0, 0, 0)
             return
         }
-        self.init(bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5])
+        let at = bytes.startIndex
+        self.init(bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3], bytes[at + 4], bytes[at + 5])
         guard maximum != 0, minimum <= maximum else { return nil }
     }
     /// Unset ones are nothing at all: six zeros would be a contradiction, and an exchange with one in it is refused as a whole.

@@ -1,5 +1,32 @@
 import Platform
 
+/// The names of fields as numbers: comparing those costs a fraction of what comparing text does, and names are most of a packet.
+private struct FieldName: Equatable {
+    private var head: UInt64 = 0
+    private var tail: UInt64 = 0
+
+    /// Nil for what is longer than every name we know.
+    init?(_ bytes: ArraySlice<UInt8>) {
+        guard bytes.count <= 16 else { return nil }
+        for byte in bytes { push(byte) }
+    }
+    init(_ name: StaticString) {
+        precondition(name.utf8CodeUnitCount <= 16, "a field's name of \(name.utf8CodeUnitCount) bytes")
+        for byte in name.description.utf8 { push(byte) }
+    }
+    private mutating func push(_ byte: UInt8) {
+        head = head << 8 | tail >> 56
+        tail = tail << 8 | UInt64(byte)
+    }
+
+    static let sequence = FieldName("SeqNo"), incarnation = FieldName("Incarnation"), node = FieldName("Node"), name = FieldName("Name")
+    static let from = FieldName("From"), address = FieldName("Addr"), target = FieldName("Target"), port = FieldName("Port")
+    static let meta = FieldName("Meta"), versions = FieldName("Vsn"), payload = FieldName("Payload"), state = FieldName("State")
+    static let nack = FieldName("Nack"), refused = FieldName("Refused"), sourceAddress = FieldName("SourceAddr")
+    static let sourcePort = FieldName("SourcePort"), sourceNode = FieldName("SourceNode"), error = FieldName("Error"), join = FieldName("Join")
+    static let nodes = FieldName("Nodes"), userStateLength = FieldName("UserStateLen"), userMessageLength = FieldName("UserMsgLen")
+}
+
 /// The fields of every message: one record, filled from a map, of which each message takes what it needs.
 /// Unknown keys are skipped and the last of duplicates wins, as in the deployed decoders; trailing bytes are ignored.
 private struct Fields {
@@ -8,16 +35,18 @@ private struct Fields {
     var node = ""
     var name = ""
     var from = ""
-    var address: [UInt8] = []
-    var target: [UInt8] = []
+    var address: IPAddress?
+    var target: IPAddress?
     var port: UInt16 = 0
     var meta: [UInt8] = []
-    var versions: [UInt8] = []
+    /// Nil when they contradict themselves.
+    var versions = ProtocolVersions(wire: [])
     var payload: [UInt8] = []
     var state: UInt8 = 0
     var wantsNack = false
     var sawRefusal = false
-    var sourceAddress: [UInt8] = []
+    var sourceAddress: IPAddress?
+    var hasSource = false
     var sourcePort: UInt16 = 0
     var sourceNode = ""
     var error = ""
@@ -29,37 +58,36 @@ private struct Fields {
     init(_ reader: inout MessagePackReader) throws(Refusal) {
         for _ in 0..<(try reader.mapCount()) {
             try reader.spend()
-            let key = String(decoding: reader.bytes[try reader.raw()], as: UTF8.self)
-            switch key {
-            case "SeqNo": sequence = try reader.integer()
-            case "Incarnation": incarnation = try reader.integer()
-            case "Node": node = try reader.name()
-            case "Name": name = try reader.name()
-            case "From": from = try reader.name()
-            case "Addr": address = try reader.data(atMost: 16)
-            case "Target": target = try reader.data(atMost: 16)
-            case "Port": port = try reader.integer()
-            case "Meta": meta = try reader.data(atMost: SWIMLimits.acceptedMetaBytes)
-            case "Vsn": versions = try reader.data(atMost: 64)
-            case "Payload": payload = try reader.data(atMost: SWIMLimits.datagram)
-            case "State": state = try reader.integer()
-            case "Nack": wantsNack = try reader.bool()
-            case "Refused": sawRefusal = try reader.bool()
-            case "SourceAddr": sourceAddress = try reader.data(atMost: 16)
-            case "SourcePort": sourcePort = try reader.integer()
-            case "SourceNode": sourceNode = try reader.name()
-            case "Error": error = try reader.text()
-            case "Join": isJoin = try reader.bool()
-            case "Nodes": nodes = try reader.integer()
-            case "UserStateLen": userStateLength = try reader.integer()
-            case "UserMsgLen": userMessageLength = try reader.integer()
+            switch FieldName(reader.bytes[try reader.raw()]) {
+            case .sequence: sequence = try reader.integer()
+            case .incarnation: incarnation = try reader.integer()
+            case .node: node = try reader.name()
+            case .name: name = try reader.name()
+            case .from: from = try reader.name()
+            case .address: address = try reader.address().ip
+            case .target: target = try reader.address().ip
+            case .port: port = try reader.integer()
+            case .meta: meta = try reader.data(atMost: SWIMLimits.acceptedMetaBytes)
+            case .versions: versions = ProtocolVersions(wire: reader.bytes[try reader.raw(atMost: 64)])
+            case .payload: payload = try reader.data(atMost: SWIMLimits.datagram)
+            case .state: state = try reader.integer()
+            case .nack: wantsNack = try reader.bool()
+            case .refused: sawRefusal = try reader.bool()
+            case .sourceAddress: (sourceAddress, hasSource) = try reader.address()
+            case .sourcePort: sourcePort = try reader.integer()
+            case .sourceNode: sourceNode = try reader.name()
+            case .error: error = try reader.text()
+            case .join: isJoin = try reader.bool()
+            case .nodes: nodes = try reader.integer()
+            case .userStateLength: userStateLength = try reader.integer()
+            case .userMessageLength: userMessageLength = try reader.integer()
             default: try reader.skip()
             }
         }
     }
 
     func sender() throws(Refusal) -> Sender? {
-        sourceAddress.isEmpty || sourcePort == 0 ? nil : Sender(address: try Wire.address(sourceAddress, sourcePort), name: sourceNode)
+        !hasSource || sourcePort == 0 ? nil : Sender(address: try Wire.address(sourceAddress, sourcePort), name: sourceNode)
     }
     func required(_ name: String) throws(Refusal) -> String {
         guard !name.isEmpty else { throw .badName }
@@ -75,13 +103,19 @@ private struct Fields {
         return incarnation
     }
     func protocolVersions() throws(Refusal) -> ProtocolVersions {
-        guard let versions = ProtocolVersions(wire: versions) else { throw .incompatible }
+        guard let versions else { throw .incompatible }
         return versions
     }
     func ping() throws(Refusal) -> Ping { Ping(sequence: sequence, node: node, sender: try sender()) }
 }
 
 extension MessagePackReader {
+    /// Four or sixteen bytes; nil for any other number of them.
+    fileprivate mutating func address() throws(Refusal) -> (ip: IPAddress?, isPresent: Bool) {
+        let range = try raw(atMost: 16)
+        return (IPAddress(bytes: bytes[range]), !range.isEmpty)
+    }
+
     /// A node name, or nothing.
     fileprivate mutating func name() throws(Refusal) -> String {
         let range = try raw()
@@ -98,14 +132,16 @@ extension Message {
             self = .user(Array(reader.bytes[reader.position..<reader.end]))
             return
         }
-        guard [Wire.ping, Wire.indirectPing, Wire.ack, Wire.suspect, Wire.alive, Wire.dead, Wire.nack].contains(type) else {
-            throw [Wire.pushPull, Wire.encrypt, Wire.error, Wire.label].contains(type) ? .misplaced : .unknownType
+        switch type {
+        case Wire.ping, Wire.indirectPing, Wire.ack, Wire.suspect, Wire.alive, Wire.dead, Wire.nack: break
+        case Wire.pushPull, Wire.encrypt, Wire.error, Wire.label: throw .misplaced
+        default: throw .unknownType
         }
         let fields = try Fields(&reader)
         switch type {
         case Wire.ping: self = .ping(try fields.ping())
         case Wire.indirectPing:
-            guard let target = IPAddress(bytes: fields.target)?.unmapped else { throw .badAddress }
+            guard let target = fields.target?.unmapped else { throw .badAddress }
             self = .indirectPing(
                 IndirectPing(
                     sequence: fields.sequence, target: target, port: fields.port, node: fields.node, wantsNack: fields.wantsNack,

@@ -3,7 +3,7 @@ import Platform
 extension Message {
     /// The message with its type byte; keys in bytewise order, as memberlist writes them.
     package var encoded: [UInt8] {
-        var writer = MessagePackWriter()
+        var writer = MessagePackWriter(capacity: 128)
         switch self {
         case .ping(let ping): ping.write(to: &writer)
         case .indirectPing(let ping): ping.write(to: &writer)

@@ -1,7 +1,8 @@
 /// Reads MessagePack from a part of a buffer, tolerantly as the deployed decoders do (memberlist-protocol §2): any width and
 /// sign of integers, nil for empty, the newer string and binary forms too. Nothing is allocated before its length was checked.
 struct MessagePackReader {
-    let bytes: [UInt8]
+    /// The whole buffer; only what lies between `position` and `end` is read.
+    let bytes: ArraySlice<UInt8>
     private(set) var position: Int
     let end: Int
     /// How many more values may be passed over.
@@ -9,10 +10,17 @@ struct MessagePackReader {
 
     /// - Parameter values: the most that may be passed over, for a reader that begins again whenever more bytes have come.
     init(_ bytes: [UInt8], from start: Int = 0, to end: Int? = nil, values: Int = .max) {
-        self.bytes = bytes
+        self.bytes = bytes[...]
         position = start
         self.end = end ?? bytes.count
         allowance = values
+    }
+    /// Where it lies: nothing is copied.
+    init(_ bytes: ArraySlice<UInt8>) {
+        self.bytes = bytes
+        position = bytes.startIndex
+        end = bytes.endIndex
+        allowance = .max
     }
 
     var remaining: Int { end - position }
@@ -94,11 +102,14 @@ struct MessagePackReader {
         }
     }
 
-    mutating func data(atMost bound: Int) throws(Refusal) -> [UInt8] {
+    /// Text or bytes of a bounded length; where they lie.
+    mutating func raw(atMost bound: Int) throws(Refusal) -> Range<Int> {
         let range = try raw()
         guard range.count <= bound else { throw .oversized }
-        return Array(bytes[range])
+        return range
     }
+
+    mutating func data(atMost bound: Int) throws(Refusal) -> [UInt8] { Array(bytes[try raw(atMost: bound)]) }
 
     /// Text; what is not UTF-8 is malformed.
     mutating func text() throws(Refusal) -> String {

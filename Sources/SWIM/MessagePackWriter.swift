@@ -3,6 +3,8 @@
 struct MessagePackWriter {
     var bytes: [UInt8] = []
 
+    init(capacity: Int = 0) { bytes.reserveCapacity(capacity) }
+
     mutating func map(_ count: Int) {
         if count < 16 {
             bytes.append(0x80 | UInt8(count))
@@ -63,7 +65,9 @@ struct MessagePackWriter {
     mutating func bool(_ value: Bool) { bytes.append(value ? 0xc3 : 0xc2) }
 
     mutating func key(_ name: StaticString) {
-        raw(name.description.utf8)
+        precondition(name.utf8CodeUnitCount < 32, "a key of \(name.utf8CodeUnitCount) bytes")
+        bytes.append(0xa0 | UInt8(name.utf8CodeUnitCount))
+        name.withUTF8Buffer { unsafe bytes.append(contentsOf: $0) }
     }
 
     private mutating func number(_ value: Int, _ width: Int) {

@@ -19,8 +19,14 @@ package struct PacketCodec: Sendable {
     package static func compound(_ messages: [[UInt8]]) -> [UInt8] {
         if messages.count == 1 { return messages[0] }
         precondition(messages.count <= 255 && messages.allSatisfy { $0.count <= 0xffff }, "a compound holds 255 messages of 64 KiB")
-        var bytes = [Wire.compound, UInt8(messages.count)]
-        for message in messages { bytes += [UInt8(message.count >> 8), UInt8(message.count & 0xff)] }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(messages.reduce(2) { $0 + $1.count + 2 })
+        bytes.append(Wire.compound)
+        bytes.append(UInt8(messages.count))
+        for message in messages {
+            bytes.append(UInt8(message.count >> 8))
+            bytes.append(UInt8(message.count & 0xff))
+        }
         for message in messages { bytes += message }
         return bytes
     }
@@ -81,7 +87,7 @@ package struct PacketCodec: Sendable {
             guard body.count >= 5 + length else { throw .truncated }
             body = try decrypt(body[(start + 5)..<(start + 5 + length)], authenticating: Array(body[start..<(start + 5)]) + label, with: cipher)
         }
-        var reader = MessagePackReader(Array(body))
+        var reader = MessagePackReader(body)
         var type = try reader.byte()
         for _ in 0..<SWIMLimits.nesting where type == Wire.compress {
             reader = MessagePackReader(try PacketCodec.decompress(&reader, atMost: SWIMLimits.streamDecompressed))
@@ -119,7 +125,7 @@ package struct PacketCodec: Sendable {
 
     static func decompress(_ reader: inout MessagePackReader, atMost bound: Int) throws(Refusal) -> [UInt8] {
         var algorithm: UInt8 = 0
-        var buffer = 0..<0
+        var buffer = reader.position..<reader.position
         for _ in 0..<(try reader.mapCount()) {
             switch String(decoding: reader.bytes[try reader.raw()], as: UTF8.self) {
             case "Algo": algorithm = try reader.integer()
@@ -151,14 +157,15 @@ private struct Opened {
         parts += 1
         guard parts <= SWIMLimits.parts else { throw .oversized }
         guard depth <= SWIMLimits.nesting else { throw .tooDeep }
-        var reader = MessagePackReader(Array(body))
+        var reader = MessagePackReader(body)
         let type = try reader.byte()
         switch type {
         case Wire.checksum:
             guard outermost else { throw .misplaced }
             let expected = try reader.number(4)
-            guard UInt64(Checksum.crc32(reader.bytes[5...])) == expected else { throw .badChecksum }
-            try open(reader.bytes[5...], depth + 1, false)
+            let inner = reader.bytes[reader.position..<reader.end]
+            guard UInt64(Checksum.crc32(inner)) == expected else { throw .badChecksum }
+            try open(inner, depth + 1, false)
         case Wire.compress:
             let inner = try PacketCodec.decompress(&reader, atMost: min(SWIMLimits.datagram, SWIMLimits.datagramExpanded - expanded))
             expanded += inner.count

@@ -33,6 +33,26 @@ struct Roster: Sendable {
 
     subscript(name: String) -> Record? { slots[name].flatMap { records[$0] } }
 
+    /// What decides whether a claim is news, without what must be counted when it is copied: most claims are none.
+    struct Brief {
+        var state: MemberState
+        var incarnation: UInt32
+        var address: SocketAddress
+        var since: MonotonicTime
+        var versions: ProtocolVersions
+    }
+    /// Of a slot that is in use.
+    func brief(_ slot: Int) -> Brief {
+        guard let brief = briefIfUsed(slot) else { preconditionFailure("no member in slot \(slot)") }
+        return brief
+    }
+    private func briefIfUsed(_ slot: Int) -> Brief? {
+        guard let state = records[slot]?.member.state, let incarnation = records[slot]?.member.incarnation, let address = records[slot]?.member.address,
+            let since = records[slot]?.member.since, let versions = records[slot]?.member.versions
+        else { return nil }
+        return Brief(state: state, incarnation: incarnation, address: address, since: since, versions: versions)
+    }
+
     /// A slot that is in use.
     subscript(slot: Int) -> Record {
         get {
@@ -49,10 +69,17 @@ struct Roster: Sendable {
     /// Every member, in the order of their slots.
     var all: [Member] { records.compactMap { $0?.member } }
 
-    /// Every member in the same order, without copying them.
-    func forEach(_ body: (borrowing Record) -> Void) {
-        for index in records.indices {
-            if let record = records[index] { body(record) }
+    /// A line of a push/pull; of a slot that is in use.
+    func state(_ slot: Int) -> NodeState {
+        guard let member = records[slot]?.member else { preconditionFailure("no member in slot \(slot)") }
+        return NodeState(
+            name: member.name, address: member.address, incarnation: member.incarnation, meta: member.meta, state: member.state, versions: member.versions)
+    }
+
+    /// Every member in the same order, in brief.
+    func forEach(_ body: (_ slot: Int, Brief) -> Void) {
+        for slot in records.indices {
+            if let brief = briefIfUsed(slot) { body(slot, brief) }
         }
     }
 
@@ -91,8 +118,7 @@ struct Roster: Sendable {
             guard cursor < order.count else { return nil }
             let slot = order[cursor]
             cursor += 1
-            let member = self[slot].member
-            if member.state.isLive && member.name != own { return slot }
+            if brief(slot).state.isLive, self[slot].member.name != own { return slot }
         }
         return nil
     }

@@ -120,13 +120,26 @@ extension SWIMCore {
         if turn.now.nanoseconds > UInt64(max(0, timers.reconnectTimeout.nanoseconds)) {
             memory.expire(before: MonotonicTime(nanoseconds: turn.now.nanoseconds - UInt64(timers.reconnectTimeout.nanoseconds)))
         }
-        let all = roster.all
-        let taken = Set(all.filter { $0.state.isLive || $0.state == .left }.map(\.address))
-        let candidates =
-            (all.filter { $0.state == .dead }.map(\.address) + memory.departed.map(\.address) + memory.seeds).filter { !taken.contains($0) }
+        var dead: [SocketAddress] = []
+        roster.forEach { _, known in if known.state == .dead { dead.append(known.address) } }
+        let candidates = notTaken(dead + memory.departed.map(\.address) + memory.seeds)
         guard let address = candidates.randomElement(using: &turn.random) else { return }
         // Seldom when few are lost and many are left: each of those may do it.
         guard Int.random(in: 0..<max(1, roster.live), using: &turn.random) < candidates.count else { return }
         dial(.exchange(address), address, .pushPull(ownState(isJoin: true)), timers.streamTimeout, &turn)
+    }
+
+    /// Without the addresses of members that live or have left. There are mostly a few seeds to look at, for which no table of all members is worth it.
+    private func notTaken(_ addresses: [SocketAddress]) -> [SocketAddress] {
+        guard !addresses.isEmpty else { return [] }
+        var left = addresses
+        if addresses.count <= 16 {
+            roster.forEach { _, known in if known.state != .dead { left.removeAll { $0 == known.address } } }
+        } else {
+            var taken = Set<SocketAddress>(minimumCapacity: roster.count)
+            roster.forEach { _, known in if known.state != .dead { taken.insert(known.address) } }
+            left.removeAll { taken.contains($0) }
+        }
+        return left
     }
 }

@@ -15,18 +15,15 @@ extension SWIMCore {
     mutating func alive(_ alive: Alive, _ origin: Origin, from source: SocketAddress, _ turn: inout Turn) {
         if alive.node == name { return aliveAboutOurselves(alive, from: source, &turn) }
         guard let slot = roster.slot(of: alive.node) else { return insert(alive, origin, from: source, &turn) }
-        let record = roster[slot]
-        var mayTakeOver = false
-        if record.member.address != alive.address {
-            guard isVacant(record.member, turn.now) else {
-                return conflict(
-                    "two nodes are called \(alive.node): \(record.member.address) is a member and \(alive.address) claims the name", source, &turn)
-            }
-            mayTakeOver = true
-        }
-        guard mayTakeOver || alive.incarnation > record.member.incarnation else {
-            if origin == .gossip, alive.incarnation == record.member.incarnation { broadcasts.heard(.alive(alive), about: alive.node, limit: transmitLimit) }
+        let known = roster.brief(slot)
+        if known.address == alive.address, alive.incarnation <= known.incarnation {
+            if origin == .gossip, alive.incarnation == known.incarnation { broadcasts.heard(.alive(alive), about: alive.node, limit: transmitLimit) }
             return
+        }
+        let record = roster[slot]
+        guard known.address == alive.address || isVacant(record.member, turn.now) else {
+            return conflict(
+                "two nodes are called \(alive.node): \(record.member.address) is a member and \(alive.address) claims the name", source, &turn)
         }
         // A name takes as much room as it ever did; only its metadata may have grown.
         guard alive.meta.count <= record.member.meta.count || roster.bytes + alive.meta.count - record.member.meta.count <= SWIMLimits.rosterBytes else {
@@ -95,8 +92,9 @@ extension SWIMCore {
 
     mutating func suspect(_ accusation: Accusation, _ origin: Origin, from source: SocketAddress, helpers: Int? = nil, _ turn: inout Turn) {
         guard let slot = roster.slot(of: accusation.node) else { return }
+        let known = roster.brief(slot)
+        guard accusation.incarnation >= known.incarnation, known.state.isLive else { return }
         var record = roster[slot]
-        guard accusation.incarnation >= record.member.incarnation else { return }
         if var suspicion = record.suspicion {
             let isWitness = accusation.sawRefusal && suspicion.witness(accusation.from)
             let isConfirmation = suspicion.confirm(by: accusation.from)
@@ -107,7 +105,6 @@ extension SWIMCore {
             turn.set(.suspicion(accusation.node), at: suspicion.deadline)
             return broadcast(.suspect(accusation), &turn)
         }
-        guard record.member.state == .alive else { return }
         if accusation.node == name {
             // A node that leaves does not argue.
             if leaving == nil { refute(accusation.incarnation, to: source, &turn) }
@@ -158,8 +155,8 @@ extension SWIMCore {
 
     mutating func dead(_ accusation: Accusation, _ origin: Origin, from source: SocketAddress, _ turn: inout Turn) {
         guard let slot = roster.slot(of: accusation.node) else { return }
-        let member = roster[slot].member
-        guard accusation.incarnation >= member.incarnation, member.state.isLive else { return }
+        let known = roster.brief(slot)
+        guard accusation.incarnation >= known.incarnation, known.state.isLive else { return }
         if accusation.node == name {
             if leaving == nil { refute(accusation.incarnation, to: source, &turn) }
             return
@@ -186,7 +183,9 @@ extension SWIMCore {
     mutating func reap(_ turn: inout Turn) {
         guard roster.count > roster.live else { return }
         let (now, patience) = (turn.now, timers.gossipToTheDead)
-        for member in roster.all where !member.state.isLive && member.name != name && now - member.since >= patience {
+        var expired: [Int] = []
+        roster.forEach { slot, known in if !known.state.isLive, now - known.since >= patience { expired.append(slot) } }
+        for member in expired.map({ roster[$0].member }) where member.name != name {
             if member.state == .dead { memory.remember(member) }
             roster.remove(member.name)
             serf.forget(member.name)

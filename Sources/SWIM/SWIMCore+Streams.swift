@@ -49,12 +49,12 @@ extension SWIMCore {
 
     /// Everything we hold; ourselves first.
     func ownState(isJoin: Bool) -> PushPull {
-        let all = roster.all
-        let sorted = all.filter { $0.name == name } + all.filter { $0.name != name }
-        let nodes = sorted.map {
-            NodeState(name: $0.name, address: $0.address, incarnation: $0.incarnation, meta: $0.meta, state: $0.state, versions: $0.versions)
-        }
-        return PushPull(isJoin: isJoin, nodes: nodes, userState: isSerf ? serf.state(own: name, members: all) : [])
+        let own = roster.slot(of: name)
+        var nodes: [NodeState] = []
+        nodes.reserveCapacity(roster.count)
+        if let own { nodes.append(roster.state(own)) }
+        roster.forEach { slot, _ in if slot != own { nodes.append(roster.state(slot)) } }
+        return PushPull(isJoin: isJoin, nodes: nodes, userState: isSerf ? serf.state(own: name, members: serf.knowsIntents ? roster.all : []) : [])
     }
 
     // MARK: Being called
@@ -156,13 +156,13 @@ extension SWIMCore {
     func incompatibility(_ remote: [NodeState]) -> String? {
         var common = CommonVersions()
         for node in remote where node.state == .alive { common.narrow(to: node.versions) }
-        roster.forEach { if $0.member.state == .alive { common.narrow(to: $0.member.versions) } }
+        roster.forEach { _, known in if known.state == .alive { common.narrow(to: known.versions) } }
         for node in remote where node.state == .alive {
             if let problem = common.problem(of: node.name, node.versions) { return problem }
         }
         var problem: String?
-        roster.forEach {
-            if problem == nil, $0.member.state == .alive { problem = common.problem(of: $0.member.name, $0.member.versions) }
+        roster.forEach { slot, known in
+            if problem == nil, known.state == .alive, common.excludes(known.versions) { problem = common.problem(of: roster[slot].member.name, known.versions) }
         }
         return problem
     }

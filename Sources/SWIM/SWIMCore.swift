@@ -9,6 +9,8 @@ package struct SWIMCore: Sendable {
     package let configuration: SWIMConfiguration
     var codec: PacketCodec
     var roster = Roster()
+    /// Ours in the roster, from the start on.
+    private var ownSlot: Int?
     /// alive, suspect and dead; they have the first claim on a packet's room.
     var broadcasts = BroadcastQueue(bound: SWIMLimits.members)
     /// User messages: what is left of the room.
@@ -51,6 +53,17 @@ package struct SWIMCore: Sendable {
     /// Ourselves included; the dead and the gone too, until they are forgotten.
     package var members: [Member] { roster.all }
     package func member(_ name: String) -> Member? { roster[name]?.member }
+    /// Ourselves, as we hold it; nil before the start.
+    package var own: (state: MemberState, incarnation: UInt32)? {
+        guard let ownSlot else { return nil }
+        let brief = roster.brief(ownSlot)
+        return (brief.state, brief.incarnation)
+    }
+    /// True when it holds this member alive, at this address.
+    package func holds(_ name: String, aliveAt address: SocketAddress) -> Bool {
+        guard let brief = roster.slot(of: name).map(roster.brief) else { return false }
+        return brief.state == .alive && brief.address == address
+    }
     /// Alive or suspected, ourselves included.
     package var liveCount: Int { roster.live }
     package var awareness: Int { health.score }
@@ -118,7 +131,7 @@ package struct SWIMCore: Sendable {
             name: name, address: configuration.address, state: .alive, incarnation: 1, meta: configuration.meta,
             versions: configuration.pool.versions,
             since: turn.now)
-        roster.insert(own, &turn.random)
+        ownSlot = roster.insert(own, &turn.random)
         turn.set(.probe, at: turn.now + turn.random.duration(below: timers.probeInterval))
         turn.set(.pushPull, at: turn.now + turn.random.duration(below: timers.pushPullInterval))
         turn.set(.reconnect, at: turn.now + turn.random.duration(below: timers.reconnectInterval))

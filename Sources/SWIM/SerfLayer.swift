@@ -45,6 +45,9 @@ struct SerfLayer: Sendable {
         return SerfMessage.intent(leave: leave, time: time, node: own)
     }
 
+    /// Of some member it knows when it joined or left; else the members tell `state` nothing.
+    var knowsIntents: Bool { !statusTimes.isEmpty }
+
     func state(own: String, members: [Member]) -> [UInt8] {
         var state = SerfState()
         state.time = clock

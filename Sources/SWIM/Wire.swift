@@ -28,9 +28,9 @@ enum Wire {
         address.port != 0 && !address.ip.isUnspecified && !address.ip.isMulticast && address.ip != IPAddress(v4: 0xffff_ffff)
     }
 
-    /// Four or sixteen bytes and a port, as a peer wrote them.
-    static func address(_ bytes: [UInt8], _ port: UInt16) throws(Refusal) -> SocketAddress {
-        guard let ip = IPAddress(bytes: bytes)?.unmapped else { throw .badAddress }
+    /// An address and a port, as a peer wrote them.
+    static func address(_ ip: IPAddress?, _ port: UInt16) throws(Refusal) -> SocketAddress {
+        guard let ip = ip?.unmapped else { throw .badAddress }
         let address = SocketAddress(ip, port: port)
         guard isReachable(address) else { throw .badAddress }
         return address

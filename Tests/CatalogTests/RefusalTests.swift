@@ -221,6 +221,13 @@ import Testing
         core.received(.delta([careless.own!.whole]), from: "m", .at(1))
         #expect(core.counters.refused["origin_too_large"] == 1)
         #expect(core.positions.isEmpty)
+        // Whose it is and who sent it is told, and nobody gets it from here.
+        #expect(core.effects.contains(.event(.refused(.originTooLarge(limit: CatalogLimits().bytesPerOrigin), origin: "a", peer: "m"))))
+        #expect(core.effects.allSatisfy { if case .send(.delta, _) = $0 { false } else if case .broadcast = $0 { false } else { true } })
+        core.connected("q", .at(2))
+        core.effects = []
+        core.received(.want(["a": .none]), from: "q", .at(2))
+        #expect(core.effects.isEmpty)
     }
 }
 

@@ -120,6 +120,7 @@ extension CatalogCore {
             }
             if index.set(key, of: origin, to: content) { visible = true }
         }
+        if log.tombstones.isEmpty { withTombstones.remove(origin) } else { withTombstones.insert(origin) }
         logs[origin] = log
         positions[origin] = log.position
         forgotten[origin] = nil

@@ -25,17 +25,20 @@ extension CatalogCore {
         for (origin, request) in requests where request.deadline <= now { requests[origin] = nil }
         for (key, refused) in refusedHeads where refused.expires <= now { refusedHeads[key] = nil }
         for (origin, gone) in forgotten where gone.expires <= now { forgotten[origin] = nil }
-        for place in logs.indices where !logs.values[place].tombstones.isEmpty { logs.values[place].expireTombstones(now) }
+        for origin in withTombstones {
+            logs[origin]?.expireTombstones(now)
+            if logs[origin]?.tombstones.isEmpty != false { withTombstones.remove(origin) }
+        }
         // Of those that membership vouches for, time changes nothing.
-        let doubtful = standings.filter { isGone($0.value.liveness) && logs[$0.key] != nil }.keys.sorted()
-        for origin in doubtful {
+        var doubtful: [String] = []
+        for (name, standing) in standings where isGone(standing.liveness) { doubtful.append(name) }
+        for origin in doubtful.sorted() where logs[origin] != nil {
             updateReach(origin, now)
             guard let standing = standings[origin], peers[origin] == nil, now - standing.since >= limits.grace else { continue }
             drop(origin, after: now - standing.since, now)
         }
-        for (name, standing) in standings
-        where logs[name] == nil && peers[name] == nil && isGone(standing.liveness) && now - standing.since >= limits.grace {
-            standings[name] = nil
+        for name in doubtful where logs[name] == nil && peers[name] == nil {
+            if let standing = standings[name], now - standing.since >= limits.grace { standings[name] = nil }
         }
         if isDirty { commit(now) }
     }
@@ -52,6 +55,7 @@ extension CatalogCore {
 
     private mutating func drop(_ origin: String, after: Duration, _ now: MonotonicTime) {
         guard let log = logs.removeValue(forKey: origin) else { return }
+        withTombstones.remove(origin)
         positions[origin] = nil
         forgotten[origin] = Forgotten(position: log.position, expires: now + limits.forgottenLife)
         index.remove(origin)

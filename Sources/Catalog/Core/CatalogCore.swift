@@ -28,6 +28,8 @@ package struct CatalogCore: Sendable {
     var lastJump: MonotonicTime?
 
     var logs: [String: OriginLog] = [:]
+    /// Of those, which have deletions: time changes only them.
+    var withTombstones: Set<String> = []
     /// How far this node knows each origin, itself included: of every log its position. Digests are this, so sending one costs nothing.
     package internal(set) var positions: [String: Position] = [:]
     var standings: [String: Standing] = [:]
@@ -115,6 +117,9 @@ package struct CatalogCore: Sendable {
         return addresses
     }
 
+    /// The same of one node; nil while it has no record.
+    package func nodeAddress(_ name: String) -> SocketAddress? { index.nodes[name]?.tunnel }
+
     /// Everything that connected peers are known to have is here.
     package var isSettled: Bool { requests.isEmpty }
 
@@ -130,7 +135,7 @@ package struct CatalogCore: Sendable {
             { $0 == node ? .init(reachable: true, stale: false) : standings[$0]?.reach ?? .init(reachable: true, stale: false) }, conflicts: &events)
         effects += events.map { .event($0) }
         sequence += 1
-        let nodes = index.nodes.values.sorted { $0.name < $1.name }.map { info in
+        let nodes = index.nodesInOrder().map { info in
             let own = info.name == node
             let standing = standings[info.name]
             return CatalogView.NodeView(

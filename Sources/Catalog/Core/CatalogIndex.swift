@@ -26,6 +26,7 @@ struct CatalogIndex: Sendable {
     }
 
     private(set) var nodes: [String: NodeInfo] = [:]
+    private var sortedNodes: [NodeInfo]?
     private var services: [ServiceName: Entry] = [:]
     private var byOrigin: [String: [RecordKey: ServiceName]] = [:]
     private var addresses: [ServiceName: VirtualIP.Pair] = [:]
@@ -34,6 +35,14 @@ struct CatalogIndex: Sendable {
     private var subsets: [Subset] = []
     private var subsetAddresses: [Subset: VirtualIP.Pair] = [:]
     private var rules: [ServiceName: [SubsetRule]] = [:]
+
+    /// What nodes say of themselves, in order of their names; sorted again when one of them said something else.
+    mutating func nodesInOrder() -> [NodeInfo] {
+        if let sortedNodes { return sortedNodes }
+        let sorted = nodes.values.sorted { $0.name < $1.name }
+        sortedNodes = sorted
+        return sorted
+    }
 
     /// How many endpoints an origin has.
     func endpoints(of origin: String) -> Int { byOrigin[origin]?.count ?? 0 }
@@ -53,6 +62,7 @@ struct CatalogIndex: Sendable {
         case .node(let info):
             guard nodes[origin] != info else { return false }
             nodes[origin] = info
+            sortedNodes = nil
             return true
         case .endpoint(let endpoint, let port):
             let reference = Reference(origin: origin, key: key)
@@ -68,7 +78,10 @@ struct CatalogIndex: Sendable {
             services[endpoint.service]?.built = nil
             return true
         case .opaque, nil:
-            if key.kind == RecordKey.nodeKind, content == nil { return nodes.removeValue(forKey: origin) != nil }
+            if key.kind == RecordKey.nodeKind, content == nil {
+                sortedNodes = nil
+                return nodes.removeValue(forKey: origin) != nil
+            }
             guard let service = byOrigin[origin]?[key] else { return false }
             removeEndpoint(Reference(origin: origin, key: key), from: service)
             return true
@@ -78,6 +91,7 @@ struct CatalogIndex: Sendable {
     /// Takes out everything of an origin.
     mutating func remove(_ origin: String) {
         nodes[origin] = nil
+        sortedNodes = nil
         for (key, service) in byOrigin[origin] ?? [:] { removeEndpoint(Reference(origin: origin, key: key), from: service) }
         byOrigin[origin] = nil
     }
