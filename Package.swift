@@ -161,7 +161,8 @@ let package = Package(
         .target(
             name: "FuzzTargets",
             dependencies: [
-                "Platform", "MeshModel", "YAML", "Settings", "Netfilter", "TLS", "HTTPWire", "SWIM", "Plane", "Identity", "Catalog", "Naming", "ManagementAPI",
+                "Platform", "MeshModel", "YAML", "Settings", "Netfilter", "TLS", "HTTPWire", "SWIM", "Plane", "Identity", "Catalog", "Resources", "Naming",
+                "ManagementAPI",
             ], path: "Tests/FuzzTargets", swiftSettings: strict),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], exclude: ["Corpus"], swiftSettings: strict),
         .testTarget(name: "LabTests", dependencies: ["Platform", "ManagementAPI"], path: "Tests/Lab", exclude: ["Programs"], swiftSettings: strict),

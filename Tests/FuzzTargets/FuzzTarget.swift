@@ -11,8 +11,8 @@ public struct FuzzTarget: Sendable {
 
     /// In the order of how exposed they are: what strangers can send first.
     public static let all: [FuzzTarget] = [
-        swimDatagram, swimStream, dnsQuery, dnsAnswer, planeFrames, catalogWire, clientHello, http2, identity, httpAnswer, grpcCheck, serf, catalogRecord,
-        netlink, apiRequest, settings, text,
+        swimDatagram, swimStream, dnsQuery, dnsAnswer, planeFrames, catalogWire, resourceWire, clientHello, http2, identity, httpAnswer, grpcCheck, serf, catalogRecord,
+        netlink, apiRequest, settings, resourceDocument, text,
     ]
 
     public static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
