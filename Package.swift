@@ -67,7 +67,7 @@ let package = Package(
                 .product(name: "X509", package: "swift-certificates"), .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "SwiftASN1", package: "swift-asn1"), logging,
             ], swiftSettings: strict),
-        .target(name: "Membership", dependencies: ["Platform", "MeshModel", "Reactor", "SWIM", "COpenSSL", logging], swiftSettings: strict),
+        .target(name: "Membership", dependencies: ["Platform", "MeshModel", "Reactor", "SWIM", "Identity", "COpenSSL", logging], swiftSettings: strict),
         .target(
             name: "Catalog",
             dependencies: ["Platform", "MeshModel", "Settings", "Reactor", "TLS", "HTTPWire", "Plane", "Identity", logging],
@@ -138,7 +138,7 @@ let package = Package(
                 "Identity", "Platform", "MeshModel", "Reactor", "TLS", "Plane", logging, .product(name: "X509", package: "swift-certificates"),
                 .product(name: "Crypto", package: "swift-crypto"), .product(name: "SwiftASN1", package: "swift-asn1"),
             ], swiftSettings: strict),
-        .testTarget(name: "MembershipTests", dependencies: ["Membership", "SWIM", "Platform", "MeshModel", "Reactor", logging], swiftSettings: strict),
+        .testTarget(name: "MembershipTests", dependencies: ["Membership", "SWIM", "Identity", "Platform", "MeshModel", "Reactor", logging], swiftSettings: strict),
         .testTarget(
             name: "CatalogTests",
             dependencies: ["Catalog", "Platform", "MeshModel", "Reactor", "Plane", "TLS", "Identity", "Settings", "COpenSSL", logging], swiftSettings: strict),

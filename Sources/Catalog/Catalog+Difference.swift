@@ -22,13 +22,6 @@ extension Catalog {
         return CatalogDifference(here: core.summaries, there: there)
     }
 
-    func noStream(to peer: String) -> MeshError {
-        let failure = address(of: peer).flatMap { links.failures[$0] }
-        return MeshError(
-            .peer, code: "no_stream", "there is no stream to node \(peer)\(failure.map { ": \($0)" } ?? "")",
-            remedy: "`weft members` shows whether it is alive; TCP to its tunnel port must be open", retryable: true)
-    }
-
     func answerSummaries(on stream: PlaneStream) {
         stream.answer(.catalogSummary) { [weak self] _ throws(MeshError) in
             guard let self, isStarted else { throw MeshError(.peer, code: "catalog_stopped", "the catalog of this node has stopped", retryable: true) }

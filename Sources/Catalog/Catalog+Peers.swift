@@ -38,7 +38,26 @@ extension Catalog {
     /// Why the last dial failed, by address.
     package var dialFailures: [SocketAddress: String] { links.failures }
 
+    /// Asks a node that a stream leads to.
+    ///
+    /// - Throws: `no_stream` without one, and what the question itself ends with.
+    package func ask(_ peer: String, _ type: FrameType, _ payload: [UInt8], timeout: Duration) async throws(MeshError) -> Frame {
+        guard let stream = links.links[peer]?.stream else {
+            let failure = address(of: peer).flatMap { links.failures[$0] }
+            throw MeshError(
+                .peer, code: "no_stream", "there is no stream to node \(peer)\(failure.map { ": \($0)" } ?? "")",
+                remedy: "`weft members` shows whether it is alive; TCP to its tunnel port must be open", retryable: true)
+        }
+        return try await stream.request(type, payload, timeout: timeout)
+    }
+
     // MARK: Dialling
+
+    /// Dials a node once although membership says that it is gone: membership itself may be wrong, when the two have other gossip keys.
+    package func callOnce(_ node: String) {
+        links.plan.callOnce(node, .now())
+        dialDue()
+    }
 
     func dialDue() {
         guard isStarted, let credentials = currentCredentials else { return }
@@ -113,13 +132,7 @@ extension Catalog {
             self?.streamEnded(stream, peer, closure)
         }
         answerSummaries(on: stream)
-        for (type, answerer) in rider?.answers ?? [:] { stream.answer(type, answerer) }
-        for type in rider?.frames ?? [] {
-            stream.handle(type) { [weak self, weak stream] frame in
-                guard let self, let stream, links.links[peer]?.stream === stream else { return }
-                rider?.received(frame, peer)
-            }
-        }
+        for rider in riders { attend(rider, on: stream, peer) }
         for type in CatalogWire.FrameType.allCases {
             stream.handle(FrameType(rawValue: type.rawValue)) { [weak self, weak stream] frame in
                 guard let self, let stream else { return }
@@ -129,6 +142,16 @@ extension Catalog {
                 } else if links.links[peer]?.stream === stream {
                     received(frame, peer)
                 }
+            }
+        }
+    }
+
+    private func attend(_ rider: PlaneRider, on stream: PlaneStream, _ peer: String) {
+        for (type, answerer) in rider.answers { stream.answer(type) { frame throws(MeshError) in try await answerer(frame, peer) } }
+        for type in rider.frames {
+            stream.handle(type) { [weak self, weak stream] frame in
+                guard let self, let stream, links.links[peer]?.stream === stream else { return }
+                rider.received(frame, peer)
             }
         }
     }
@@ -166,7 +189,7 @@ extension Catalog {
         links.plan.connected(peer)
         core.connected(peer, .now())
         perform()
-        rider?.connected(peer)
+        for rider in riders { rider.connected(peer) }
         return true
     }
 
@@ -186,7 +209,7 @@ extension Catalog {
         links.plan.disconnected(peer, .now(), random: .random(in: 0..<1))
         core.disconnected(peer, .now())
         perform()
-        rider?.disconnected(peer)
+        for rider in riders { rider.disconnected(peer) }
         switch closure {
         case .local: break
         case .peer, .failed:
@@ -201,13 +224,6 @@ extension Catalog {
     package func send(_ frame: Frame, to peer: String) {
         guard let link = links.links[peer] else { return }
         say(frame, on: link.stream)
-    }
-
-    /// Asks a node that a stream leads to.
-    /// - Throws: `no_stream` without one, and what the question itself ends with.
-    package func ask(_ peer: String, _ type: FrameType, _ payload: [UInt8], timeout: Duration) async throws(MeshError) -> Frame {
-        guard let stream = links.links[peer]?.stream else { throw noStream(to: peer) }
-        return try await stream.request(type, payload, timeout: timeout)
     }
 
     func send(_ message: CatalogMessage, to peer: String) {

@@ -23,7 +23,7 @@ package final class Catalog {
     /// A stream to this node ended without being closed here: a reason to probe it now.
     package var onStreamLost: (@Control (String) -> Void)?
     /// What else travels on the streams. Set before `start`.
-    package var rider: PlaneRider?
+    package var riders: [PlaneRider] = []
     /// The last view that was published.
     package private(set) var view = CatalogView()
 

@@ -16,8 +16,7 @@ package struct CredentialSet: Sendable, CustomStringConvertible {
     package let trust: TrustStore
     package let bundle: TrustBundle
     package let signer: RecordSigner
-    /// 32-byte keys, the primary first.
-    package let gossipKeys: [[UInt8]]
+    package let gossip: GossipKeyring
 
     package var trustDomain: String { mesh.trustDomain }
     /// Without the gossip keys, for logs.
@@ -50,7 +49,7 @@ package struct CredentialSet: Sendable, CustomStringConvertible {
         }
         bundle = stored.bundle
         signer = RecordSigner(node: stored.mesh.node, pair: stored.node)
-        gossipKeys = stored.gossipKeys
+        gossip = stored.gossip
     }
 }
 

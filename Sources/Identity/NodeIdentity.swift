@@ -192,6 +192,21 @@ package final class NodeIdentity {
         plan.track(identity, RenewalSchedule(notBefore: facts.notBefore, notAfter: facts.notAfter, random: .random(in: 0..<1)))
     }
 
+    // MARK: Gossip keys
+
+    /// Puts a newer keyring on disk, and then into use: `onChange` tells. False when the one in use is as new.
+    package func take(_ keyring: GossipKeyring) async throws(MeshError) -> Bool {
+        let (generation, store) = (self.generation, self.store)
+        await gate.enter()
+        defer { gate.leave() }
+        guard generation == self.generation, let held = stored?.gossip, keyring.position > held.position else { return false }
+        try await offload { () throws(MeshError) in try store.saveGossipKeyring(keyring) }
+        guard var fresh = stored else { return false }
+        fresh.gossip = keyring
+        publish(fresh)
+        return true
+    }
+
     // MARK: Workloads
 
     /// Says which workload identities this node needs from now on. Missing certificates are asked for, those no longer wanted are deleted.

@@ -38,6 +38,11 @@ struct Dispatcher: Sendable {
         case .listMembers: return try json(try await agent.members())
         case .watchMembers: return try json(try await agent.memberChanges(try watch(call)))
         case .getGossip: return try json(try await agent.gossip())
+        case .listGossipKeys: return try json(try await agent.gossipKeys())
+        case .addGossipKey: return try json(try await agent.addGossipKey(try body(call)))
+        case .useGossipKey: return try json(try await agent.useGossipKey(try body(call)))
+        case .removeGossipKey:
+            return try json(try await agent.removeGossipKey(GossipKeyRemoval(fingerprint: call.parameter, force: try flag(call, "force"))))
         case .diffCatalog: return try json(try await agent.catalogDiff(node: call.parameter))
         case .listServices: return try json(try await agent.services())
         case .getService: return try json(try await agent.service(try service(call)))
@@ -141,6 +146,14 @@ struct Dispatcher: Sendable {
     private func required(_ call: Call, _ name: String) throws(APIError) -> String {
         guard let text = call.query[name], !text.isEmpty else { throw invalid("the parameter \"\(name)\" is missing", "add ?\(name)=…") }
         return text
+    }
+
+    private func flag(_ call: Call, _ name: String) throws(APIError) -> Bool {
+        switch call.query[name] {
+        case nil, "false": return false
+        case "true": return true
+        case .some(let text): throw invalid("the parameter \"\(name)\" is \"\(text.prefix(64))\"", "use true or false")
+        }
     }
 
     private func number(_ call: Call, _ name: String, in range: ClosedRange<Int>) throws(APIError) -> Int? {

@@ -24,6 +24,12 @@ package protocol AgentControl: Sendable {
     /// node leaves its mesh.
     func memberChanges(_ request: MemberWatch) async throws(APIError) -> MemberChanges
     func gossip() async throws(APIError) -> GossipReport
+    /// Asks every live member which gossip keys it has.
+    func gossipKeys() async throws(APIError) -> GossipKeyList
+    /// Orders to all nodes. They return when each has answered or failed, and throw when nothing was done anywhere.
+    func addGossipKey(_ request: GossipKeyAddition) async throws(APIError) -> GossipKeyReport
+    func useGossipKey(_ request: GossipKeyUse) async throws(APIError) -> GossipKeyReport
+    func removeGossipKey(_ request: GossipKeyRemoval) async throws(APIError) -> GossipKeyReport
     /// Asks another node how far it knows the records of each. Throws `notFound` for a node that is not known.
     func catalogDiff(node: String) async throws(APIError) -> CatalogDiff
 

@@ -18,10 +18,12 @@ package struct GossipReport: Codable, Sendable, Equatable {
     package var counters: Counters
     /// What was refused from the network, by reason; reasons that never occurred are left out.
     package var refused: [Refused]
+    /// The order about keys that is being carried out from here; nil when there is none.
+    package var keyOrder: KeyOrder?
 
     package init(
         node: String, address: String, incarnation: UInt32, pool: String, label: String, keys: [String], awareness: Int, awarenessMaximum: Int,
-        members: Members, queued: Int, counters: Counters, refused: [Refused]
+        members: Members, queued: Int, counters: Counters, refused: [Refused], keyOrder: KeyOrder? = nil
     ) {
         self.node = node
         self.address = address
@@ -35,6 +37,17 @@ package struct GossipReport: Codable, Sendable, Equatable {
         self.queued = queued
         self.counters = counters
         self.refused = refused
+        self.keyOrder = keyOrder
+    }
+
+    package struct KeyOrder: Codable, Sendable, Equatable {
+        /// Nodes that have followed it, of how many.
+        package var done: Int
+        package var nodes: Int
+        package init(done: Int, nodes: Int) {
+            self.done = done
+            self.nodes = nodes
+        }
     }
 
     package struct Members: Codable, Sendable, Equatable {

@@ -2,6 +2,7 @@
 package enum Route: String, CaseIterable, Sendable {
     case getStatus, getVersion, getMetrics
     case initialise, listTokens, createToken, deleteToken, join, leave, listMembers, watchMembers, getGossip, diffCatalog
+    case listGossipKeys, addGossipKey, useGossipKey, removeGossipKey
     case listServices, getService, registerService, deregisterService, heartbeat
     case listWorkloads, listCaptures, addCapture, removeCapture, captureReady
     case listResources, applyResources, deleteResource, getRollout, listNodes, changeRights
@@ -13,11 +14,12 @@ package enum Route: String, CaseIterable, Sendable {
 
     package var method: Method {
         switch self {
-        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .watchMembers, .getGossip, .diffCatalog, .listServices, .getService,
+        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .watchMembers, .getGossip, .listGossipKeys, .diffCatalog, .listServices, .getService,
             .listWorkloads, .listCaptures, .captureReady, .listResources, .getRollout, .listNodes, .listConnections, .listCertificates:
             .get
-        case .initialise, .createToken, .join, .leave, .registerService, .heartbeat, .addCapture, .applyResources, .changeRights, .renewCertificates, .reload: .post
-        case .deleteToken, .deregisterService, .removeCapture, .deleteResource: .delete
+        case .initialise, .createToken, .join, .leave, .registerService, .heartbeat, .addCapture, .applyResources, .changeRights, .renewCertificates, .reload,
+            .addGossipKey, .useGossipKey: .post
+        case .deleteToken, .deregisterService, .removeCapture, .deleteResource, .removeGossipKey: .delete
         }
     }
 
@@ -35,6 +37,9 @@ package enum Route: String, CaseIterable, Sendable {
         case .listMembers: "/v1/members"
         case .watchMembers: "/v1/members/changes"
         case .getGossip: "/v1/gossip"
+        case .listGossipKeys, .addGossipKey: "/v1/gossip/keys"
+        case .removeGossipKey: "/v1/gossip/keys/{fingerprint}"
+        case .useGossipKey: "/v1/gossip/primary"
         case .diffCatalog: "/v1/catalog/diff/{node}"
         case .listServices, .registerService: "/v1/services"
         case .getService, .deregisterService: "/v1/services/{name}"
@@ -62,9 +67,11 @@ package enum Route: String, CaseIterable, Sendable {
         case .listResources, .getRollout: ["kind", "namespace", "name"]
         case .deleteResource: ["kind", "namespace", "name", "version"]
         case .watchMembers: ["after", "timeoutSeconds"]
+        case .removeGossipKey: ["force"]
         case .getStatus, .getVersion, .getMetrics, .initialise, .listTokens, .createToken, .deleteToken, .join, .leave, .listMembers, .getGossip, .diffCatalog,
             .listServices, .getService, .registerService, .heartbeat, .listWorkloads, .listCaptures, .addCapture, .applyResources, .listNodes,
-            .changeRights, .listCertificates, .renewCertificates, .reload:
+            .changeRights, .listCertificates, .renewCertificates, .reload, .listGossipKeys, .addGossipKey,
+            .useGossipKey:
             []
         }
     }

@@ -138,6 +138,9 @@ package final class Gossip {
         return core.members.map { GossipMember($0, local: configuration.name, now: now, wall: wall) }.sorted { $0.name < $1.name }
     }
 
+    /// Members that died, those that are not listed any more too, as far as they are remembered.
+    package var lost: [String] { core.lost }
+
     /// Announces other tags; the pool has them within about a second.
     package func setMeta(_ tags: Tags) throws(MeshError) {
         let meta = tags.meta

@@ -1,3 +1,4 @@
+import Identity
 import MeshModel
 
 /// The pool's keys: AES-128, -192 or -256. The first seals; all open.
@@ -7,7 +8,7 @@ package struct Keyring: Hashable, Sendable, CustomStringConvertible {
     /// 16, 24 or 32 bytes each, the primary first.
     package private(set) var keys: [[UInt8]] = []
     /// Keys above this are refused: every datagram with a wrong key is tried with each.
-    package static let bound = 16
+    package static let bound = GossipKeyring.bound
 
     /// Empty: no encryption.
     package init() {}

@@ -1,4 +1,5 @@
-/// What a frame is about. Plane keeps 0x00–0x0f; Identity has 0x10–0x1f, Catalog 0x20–0x3f, the rest is free.
+/// What a frame is about. Plane keeps 0x00–0x0f; Identity has 0x10–0x1f, Catalog 0x20–0x3f, Resources 0x40–0x4f,
+/// gossip keys 0x50, the rest is free.
 package struct FrameType: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
     package let rawValue: UInt8
     package init(rawValue: UInt8) { self.rawValue = rawValue }

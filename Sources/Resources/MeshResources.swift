@@ -98,7 +98,7 @@ package final class MeshResources {
             disconnected: { [weak self] peer in self?.input { $0.disconnected(peer) } },
             received: { [weak self] frame, peer in self?.received(frame, peer) },
             answers: [
-                .resourceRollout: { [weak self] frame throws(MeshError) in
+                .resourceRollout: { [weak self] frame, _ throws(MeshError) in
                     guard let self else { throw MeshError(.peer, code: "resources_stopped", "this node is stopping", retryable: true) }
                     try requireStarted()
                     return try answer(frame)

@@ -64,6 +64,8 @@ package struct SWIMCore: Sendable {
         guard let brief = roster.slot(of: name).map(roster.brief) else { return false }
         return brief.state == .alive && brief.address == address
     }
+    /// Those that died and may come back, listed or only remembered.
+    package var lost: [String] { Set(roster.all.filter { $0.state == .dead }.map(\.name) + memory.departed.map(\.name)).sorted() }
     /// Alive or suspected, ourselves included.
     package var liveCount: Int { roster.live }
     package var awareness: Int { health.score }

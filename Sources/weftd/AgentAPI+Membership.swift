@@ -22,7 +22,8 @@ extension AgentAPI {
     @Control
     func gossip() async throws(APIError) -> GossipReport {
         try await explained { () async throws(MeshError) in
-            let gossip = try requireMesh().gossip
+            let mesh = try requireMesh()
+            let gossip = mesh.gossip
             let members = gossip.members()
             func count(_ state: Liveness) -> Int { members.count { $0.state == state } }
             let own = members.first { $0.isLocal }
@@ -30,13 +31,13 @@ extension AgentAPI {
             return GossipReport(
                 node: configuration.name, address: "\(own?.address ?? configuration.bind)", incarnation: own?.incarnation ?? 0,
                 pool: configuration.pool.rawValue, label: configuration.label,
-                keys: gossip.keyring.keys.map { Hex.encode(Hash.sha256($0).prefix(8)) }, awareness: gossip.awareness,
+                keys: gossip.keyring.keys.map(GossipKeyring.fingerprint), awareness: gossip.awareness,
                 awarenessMaximum: configuration.timers.awarenessMaximum - 1,
                 members: .init(alive: count(.alive), suspect: count(.suspect), dead: count(.dead), left: count(.left)),
                 queued: gossip.queuedBroadcasts, counters: Self.counters(gossip.counters),
                 refused: gossip.counters.core.refused.filter { $0.count > 0 }.map {
                     .init(reason: $0.reason.rawValue, count: $0.count, meaning: $0.reason.explanation)
-                })
+                }, keyOrder: mesh.keys.progress.map { .init(done: $0.done, nodes: $0.of) })
         }
     }
 

@@ -114,6 +114,20 @@ extension AgentAPI {
     }
 
     @Control
+    private func keyMetrics(_ mesh: Mesh, _ text: inout PrometheusText) {
+        let counters = mesh.keys.counters
+        text.single("weft_gossip_keys", .gauge, help: "Gossip keys in use.", Double(mesh.gossip.keyring.keys.count))
+        text.single(
+            "weft_gossip_keys_revision", .gauge, help: "Orders about gossip keys that this node knows of; the same on all nodes.",
+            Double(mesh.credentials.gossip.revision))
+        text.single("weft_gossip_keys_taken_total", .counter, help: "Gossip keys taken over from other nodes.", Double(counters.taken))
+        text.single("weft_gossip_keys_refused_total", .counter, help: "Gossip keys of other nodes that were refused.", Double(counters.refused))
+        text.family(
+            "weft_gossip_key_orders_total", .counter, help: "Orders about gossip keys that were given here, by result.",
+            [("done", counters.ordersDone), ("partly", counters.ordersPartly), ("refused", counters.ordersRefused)].map { ([("result", $0.0)], Double($0.1)) })
+    }
+
+    @Control
     private func membershipMetrics(_ mesh: Mesh, _ text: inout PrometheusText) {
         let members = Dictionary(grouping: mesh.gossip.members(), by: \.state)
         text.family(
@@ -131,6 +145,7 @@ extension AgentAPI {
             Double(gossip.streamsRefused))
         text.single("weft_gossip_streams_timed_out_total", .counter, help: "Gossip streams that were not finished in time.", Double(gossip.streamsTimedOut))
         text.single("weft_gossip_send_failures_total", .counter, help: "Gossip datagrams that could not be sent.", Double(gossip.sendFailures))
+        keyMetrics(mesh, &text)
         text.single("weft_services", .gauge, help: "Services in the catalog.", Double(mesh.catalog.view.services.count))
         let endpoints = mesh.catalog.view.services.flatMap(\.endpoints)
         text.family(

@@ -9,7 +9,7 @@ import Settings
 /// Resources travel on the catalog's streams, and what they say becomes part of the catalog's view.
 extension Mesh {
     func ride() {
-        catalog.rider = resources.rider
+        catalog.riders.append(resources.rider)
         resources.send = { [weak self] frame, peer in self?.catalog.send(frame, to: peer) }
         resources.disconnect = { [weak self] peer, reason in self?.catalog.closeLink(peer, reason) }
         resources.onChange = { [weak self] in

@@ -33,6 +33,9 @@ final class Mesh {
     let resources: MeshResources
     let dns: DNSServer
     let joinServer: JoinServer
+    private(set) lazy var keys = makeKeyExchange()
+    /// Packets that no key opened, when that was last looked at.
+    var unopenedSeen: UInt64 = 0
     let captureStore: CaptureStore
     var accessLog: AccessLog?
     /// From files and from the configuration; `weft reload` replaces both.
@@ -76,7 +79,7 @@ final class Mesh {
         proxy.tenants.setLimits(limits.every, exceptions: limits.exceptions)
         capture = CaptureEngine(settings: loaded.configuration.captureSettings(addresses), logger: logger)
         gossip = Gossip(
-            try loaded.configuration.gossipConfiguration(addresses, keys: credentials.gossipKeys, version: WeftVersion.current), logger: logger)
+            try loaded.configuration.gossipConfiguration(addresses, keyring: credentials.gossip, version: WeftVersion.current), logger: logger)
         catalog = Catalog(
             CatalogConfiguration(
                 info: loaded.configuration.nodeInfo(addresses, version: WeftVersion.current), trustDomain: credentials.trustDomain,
@@ -118,6 +121,7 @@ final class Mesh {
         // A process that ends closes its streams: gossip looks at once instead of when its turn comes.
         catalog.onStreamLost = { [weak self] in self?.gossip.check($0) }
         ride()
+        attachKeys()
         try capture.setWorkloads(workloads)
         for workload in try captureStore.load() { try capture.addSelector(workload) }
         // From here on captured connections wait in the listeners' queues until the first snapshot is in.
@@ -133,7 +137,10 @@ final class Mesh {
         changed(atOnce: true)
         await serving()
         logger.debug("every worker has its first snapshot")
-        rejoinTimer = ControlLoop.shared.every(.seconds(30)) { [weak self] in self?.rejoinIfAlone() }
+        rejoinTimer = ControlLoop.shared.every(.seconds(30)) { [weak self] in
+            self?.rejoinIfAlone()
+            self?.lookAfterKeys()
+        }
         await join()
     }
 
@@ -196,7 +203,7 @@ final class Mesh {
         if result.contacted == 0 { logger.warning("no other node answered gossip at \(seeds.map(\.description).joined(separator: ", ")); trying again every 30 s") }
     }
 
-    private func rejoinIfAlone() {
+    func rejoinIfAlone() {
         guard gossip.members().filter({ $0.state == .alive }).count <= 1 else { return }
         Task { @Control in await join() }
     }
@@ -220,6 +227,7 @@ final class Mesh {
         self.credentials = credentials
         catalog.use(credentials)
         resources.use(credentials)
+        useKeys(credentials.gossip)
         changed(atOnce: true)
     }
 

@@ -122,13 +122,13 @@ extension AgentConfiguration {
         return result
     }
 
-    func gossipConfiguration(_ addresses: NodeAddresses, keys: [[UInt8]], version: String) throws(MeshError) -> GossipConfiguration {
+    func gossipConfiguration(_ addresses: NodeAddresses, keyring: GossipKeyring, version: String) throws(MeshError) -> GossipConfiguration {
         var result = GossipConfiguration(name: node.name, bind: SocketAddress(gossip.bind, port: ports.gossip))
         result.advertise = gossip.advertise ?? SocketAddress(addresses.primary, port: ports.gossip)
         result.mark = capture.marks.excluded
         result.timers = gossip.timers == .local ? .local : .lan
         result.label = gossip.label
-        result.keyring = try Keyring(keys: keys)
+        result.keyring = try Keyring(keys: keyring.keys)
         result.tags = ["weft": version]
         return result
     }

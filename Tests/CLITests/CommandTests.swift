@@ -16,7 +16,8 @@ struct CommandTests {
     // MARK: What people see
 
     @Test(arguments: [
-        ["status"], ["members"], ["gossip"], ["services"], ["services", "reviews"], ["catalog", "diff", "b"], ["workloads"], ["capture", "list"],
+        ["status"], ["members"], ["gossip"], ["gossip", "key", "list"], ["gossip", "key", "add"], ["gossip", "key", "use", "0123"], ["gossip", "key", "remove", "0123"], ["services"],
+        ["services", "reviews"], ["catalog", "diff", "b"], ["workloads"], ["capture", "list"],
         ["connections"], ["certs"], ["reload"], ["version"], ["metrics"], ["init", "shop.example"], ["leave", "--force"], ["service", "register", "ratings", "--port", "9080"],
         ["service", "deregister", "reviews"], ["service", "heartbeat", "reviews"], ["token", "create", "--node", "b", "--allow", "shop/*"], ["capture", "ready", "reviews"],
         ["capture", "remove", "reviews", "--systemd-directory", "/nonexistent"], ["join", "--token-file", "-"],
@@ -67,6 +68,8 @@ struct CommandTests {
             try await check(["--output", "json", "members"], MemberList(members: Samples.members))
             try await check(["-o", "json", "services", "reviews.default"], Samples.reviews)
             try await check(["gossip", "-o", "json"], Samples.gossip)
+            try await check(["gossip", "key", "list", "-o", "json"], Samples.keys)
+            try await check(["gossip", "key", "use", "0123", "-o", "json"], Samples.keyReport)
             try await check(["catalog", "diff", "b", "-o", "json"], Samples.diff)
             try await check(["connections", "-o", "json", "--limit", "1"], ConnectionList(connections: [Samples.connections[0]], open: 1))
             try await check(["certs", "--output=json"], CertificateList(certificates: Samples.certificates))
@@ -132,6 +135,9 @@ struct CommandTests {
             (["get", "dr", "nothing"], 1, "there is no dr nothing in namespace default", "`weft get` lists"),
             (["apply", "-f", "/nonexistent"], 1, "cannot read /nonexistent: No such file", ""),
             (["apply"], 64, "Missing expected argument '--filename <path> ...'", ""),
+            (["gossip", "key", "use", "dead"], 1, "not every live member has said which keys it has: c (no stream)", "use --force"),
+            (["gossip", "key", "remove", "dead"], 1, "c (no stream)", "use --force"),
+            (["gossip", "kye", "list"], 64, "no command `weft gossip kye`", "did you mean `weft gossip key`?"),
             (["statsu"], 64, "no command `weft statsu`", "did you mean `weft status`?"),
             (["status", "--soket", "x"], 64, "Unknown option '--soket'", "Did you mean '--socket'"),
             (["connections", "--limit", "0"], 64, "--limit must be 1 to 10000", ""),
@@ -150,6 +156,30 @@ struct CommandTests {
         #expect(result.output == "")
         #expect(result.error.contains(cause), "\(result.error)")
         #expect(result.error.contains(remedy), "\(result.error)")
+    }
+
+    @Test func `names the nodes that failed an order about keys, and fails itself`() async throws {
+        var state = TestAgent.State()
+        state.keyReport.done = 2
+        state.keyReport.failures = [Samples.keyFailure]
+        (state.keys.failures, state.keys.nodes) = ([Samples.keyFailure], 4)
+        let agent = TestAgent(state)
+        try await withAgent(agent) { weft, _ in
+            let key = "AAECAwQFBgcICQoLDA0ODw=="
+            let added = await weft("gossip", "key", "add", "-", input: "\(key)\n")
+            #expect(added.status == 1 && added.output == "0123456789abcdef\n" && added.error.contains("2 of 3 nodes added it"), "\(added)")
+            #expect(added.error.contains("c? has not got the key: there is no stream to node c\nhint: `weft members`") && !added.error.contains("\u{1b}"), "\(added)")
+            #expect(agent.read(\.lastKey)?.key == key && !added.error.contains(key) && !added.error.contains("`ps`"))
+            let shown = await weft("gossip", "key", "add", key)
+            #expect(shown.error.contains("every user of this host could see the key in `ps`"))
+            let listed = await weft("gossip", "key", "list")
+            #expect(listed.status == 1 && listed.output.contains("3 of 4") && listed.error.contains("c? did not say which keys it has"), "\(listed)")
+            let json = await weft("gossip", "key", "use", "0123", "--output", "json")
+            #expect(json.status == 1 && json.error.hasPrefix("{\"error\"") && json.error.contains("nodes_failed"), "\(json)")
+            let report = try APIJSON.decodeAnswer(GossipKeyReport.self, from: Array(json.output.utf8))
+            #expect(report.failures.count == 1)
+            #expect(await weft("gossip", "key", "add", "-", input: "two words").status == 64)
+        }
     }
 
     @Test func `says where it looked when no agent runs`() async {

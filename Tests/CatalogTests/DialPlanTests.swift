@@ -31,6 +31,21 @@ import Testing
         #expect(plan.due(.at(11)).count == 1)
     }
 
+    @Test func aDeadNodeIsDialledOnceWhenItIsCalled() {
+        var plan = DialPlan(node: "c")
+        plan.setNodes(["b": b], .at(0))
+        plan.callOnce("b", .at(1))
+        #expect(plan.due(.at(1)).isEmpty, "it is not gone: it has its turn")
+        plan.setGone("b", true, .at(2))
+        plan.callOnce("nobody", .at(2))
+        #expect(plan.due(.at(100)).isEmpty)
+        plan.callOnce("b", .at(100))
+        let dials = plan.due(.at(100))
+        #expect(dials == [.init(target: .node("b"), address: b)])
+        plan.finished(dials[0], reached: nil, .at(101), random: 0)
+        #expect(plan.due(.at(1000)).isEmpty, "once")
+    }
+
     @Test func failuresWaitLongerAndLongerUpToHalfAMinute() {
         var plan = DialPlan(node: "a")
         plan.setNodes(["b": b], .at(0))

@@ -46,7 +46,7 @@ struct TestMesh: Sendable {
             mesh: MeshRecord(trustDomain: Self.trustDomain, node: name, authority: "ca", authorityAddresses: [], seeds: [], allow: []),
             node: KeyPair(key: key, certificate: certificate.der),
             bundle: try TrustBundle(trustDomain: Self.trustDomain, rootsDER: [authority.rootDER], path: "test"),
-            gossipKeys: [[UInt8](repeating: 7, count: 32)])
+            gossip: try GossipKeyring(keys: [[UInt8](repeating: 7, count: 32)]))
         return try CredentialSet(stored, previous: nil, at: .now())
     }
 }

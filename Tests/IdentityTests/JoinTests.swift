@@ -15,7 +15,7 @@ import Testing
         let found = try mesh.bundle.verify(leaf: grant.certificate.bytes, now: mesh.clock.now, subject: "b")
         #expect(found.identity == mesh.id("node/b") && found.publicKeyHash == key.publicKeyHash)
         #expect(grant.bundle.map(\.bytes) == [mesh.service.authority.rootDER])
-        #expect(grant.gossipKeys.map(\.bytes) == (try mesh.store.loadGossipKeys()) && grant.gossipKeys[0].bytes.count == 32)
+        #expect(grant.gossipKeys.map(\.bytes) == (try mesh.store.loadGossipKeyring().keys) && grant.gossipKeys[0].bytes.count == 32)
         #expect(grant.seeds == ["192.0.2.1:7946"] && grant.authority == "a" && grant.trustDomain == "mesh.test")
         #expect(await mesh.service.counters.joined == 1)
     }

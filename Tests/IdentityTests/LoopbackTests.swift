@@ -41,7 +41,7 @@ import Testing
         try await b.identity.join(token(a, "b").text)
         #expect(b.identity.mesh?.seeds == ["192.0.2.1:7946"] && b.identity.mesh?.authority == "a")
         #expect(b.identity.credentials?.node.uris == ["spiffe://mesh.test/node/b"])
-        #expect(b.identity.credentials?.gossipKeys == a.identity.credentials?.gossipKeys)
+        #expect(b.identity.credentials?.gossip.keys == a.identity.credentials?.gossip.keys)
         #expect(b.identity.credentials?.join == nil && a.identity.credentials?.join != nil)
 
         b.identity.ensure(identities: Set(ids))

@@ -73,6 +73,21 @@ import Testing
         #expect(after == (content == "missing" ? nil : Array(content.utf8)))
     }
 
+    @Test func `gossip keys are kept with their revision, and an earlier version's list is read`() throws {
+        let mesh = try TestMesh()
+        let keyring = try GossipKeyring(keys: [[UInt8](repeating: 1, count: 16), [UInt8](repeating: 2, count: 32)], revision: 5, by: "b")
+        try mesh.store.saveGossipKeyring(keyring)
+        #expect(try mesh.store.load()?.gossip == keyring)
+        var status = stat()
+        #expect(stat(mesh.store.gossipPath, &status) == 0 && status.st_mode & 0o777 == 0o600)
+        try AtomicFile.write(Array(#"["AQEBAQEBAQEBAQEBAQEBAQ=="]"#.utf8), to: mesh.store.gossipPath, mode: 0o600)
+        #expect(try mesh.store.loadGossipKeyring() == GossipKeyring(keys: [[UInt8](repeating: 1, count: 16)]))
+        for bad in ["[]", #"["AQE="]"#, #"{"version":2,"content":{"keys":[],"revision":1,"by":""}}"#] {
+            try AtomicFile.write(Array(bad.utf8), to: mesh.store.gossipPath, mode: 0o600)
+            #expect(code { () throws(MeshError) in try mesh.store.loadGossipKeyring() } == "state_corrupt", "\(bad)")
+        }
+    }
+
     @Test func `a newer format is refused by its number`() throws {
         let mesh = try TestMesh()
         try AtomicFile.write(Array("{\"version\":2,\"content\":{}}".utf8), to: mesh.store.meshPath, mode: 0o600)

@@ -154,7 +154,7 @@ final class LabHost: @unchecked Sendable {
     /// `weft` with this host's socket.
     func weft(_ arguments: String..., input: String? = nil) throws -> Program.Output { try weft(arguments, input: input) }
 
-    private func weft(_ arguments: [String], input: String?) throws -> Program.Output {
+    func weft(_ arguments: [String], input: String?) throws -> Program.Output {
         try network.start([try LabEnvironment.program("weft")] + arguments + ["--socket", socket], input: input).wait(seconds: 40)
     }
 

@@ -42,6 +42,16 @@ package enum Samples {
             refused: [.init(reason: "wrong_label", count: 4, meaning: "its label is not ours")])
     }()
 
+    package static let keys = GossipKeyList(
+        revision: 4, nodes: 3,
+        keys: [
+            .init(fingerprint: "0123456789abcdef", installed: 3, primary: 3),
+            .init(fingerprint: "fedcba9876543210", installed: 2, primary: 0, missing: ["c"]),
+        ], failures: [])
+    package static let keyReport = GossipKeyReport(fingerprint: "0123456789abcdef", changed: true, revision: 5, nodes: 3, done: 3, failures: [])
+    package static let keyFailure = GossipKeyFailure(
+        node: "c\u{1b}", code: "no_stream", message: "there is no stream to node c", remedy: "`weft members` shows whether it is alive")
+
     package static let diff = CatalogDiff(
         node: "a", peer: "b", equal: 1,
         differences: [

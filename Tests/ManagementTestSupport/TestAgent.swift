@@ -27,6 +27,9 @@ package final class TestAgent: AgentControl {
         package var rollout = Samples.rollout
         package var lastApply: ApplyRequest?
         package var lastRights: RightsRequest?
+        package var keys = Samples.keys
+        package var keyReport = Samples.keyReport
+        package var lastKey: GossipKeyAddition?
         package var lastReady: CaptureReadyRequest?
         package var lastRegistration: ServiceRegistration?
         package var lastHeartbeat: HeartbeatRequest?
@@ -99,6 +102,23 @@ package final class TestAgent: AgentControl {
     }
     package func members() async throws(APIError) -> MemberList { MemberList(members: read(\.members)) }
     package func gossip() async throws(APIError) -> GossipReport { Samples.gossip }
+    package func gossipKeys() async throws(APIError) -> GossipKeyList { read(\.keys) }
+    package func addGossipKey(_ request: GossipKeyAddition) async throws(APIError) -> GossipKeyReport {
+        state.withLock { $0.lastKey = request }
+        return read(\.keyReport)
+    }
+    package func useGossipKey(_ request: GossipKeyUse) async throws(APIError) -> GossipKeyReport { try await order(request.fingerprint, force: request.force) }
+    package func removeGossipKey(_ request: GossipKeyRemoval) async throws(APIError) -> GossipKeyReport {
+        try await order(request.fingerprint, force: request.force)
+    }
+    private func order(_ fingerprint: String, force: Bool) async throws(APIError) -> GossipKeyReport {
+        if fingerprint == "dead" && !force {
+            throw APIError(
+                .conflict, code: "gossip_keys_unheard", "cannot make this key the primary: not every live member has said which keys it has: c (no stream)",
+                remedy: "mend that, or use --force", source: "policy")
+        }
+        return read(\.keyReport)
+    }
     package func catalogDiff(node: String) async throws(APIError) -> CatalogDiff {
         let diff = read(\.diff)
         guard node == diff.peer else {

@@ -65,6 +65,9 @@ struct SampleCall: Sendable, CustomTestStringConvertible {
         case .addCapture: SampleCall(route: route, target: route.path, body: #"{"kind":"unit","selector":"details.service"}"#)
         case .removeCapture: SampleCall(route: route, target: "/v1/captures?kind=unit&selector=reviews.service")
         case .watchMembers: SampleCall(route: route, target: "/v1/members/changes?after=0&timeoutSeconds=1")
+        case .addGossipKey: SampleCall(route: route, target: route.path, body: #"{"key":"AAAAAAAAAAAAAAAAAAAAAA=="}"#)
+        case .useGossipKey: SampleCall(route: route, target: route.path, body: #"{"fingerprint":"0123456789abcdef","force":true}"#)
+        case .removeGossipKey: SampleCall(route: route, target: "/v1/gossip/keys/0123456789abcdef?force=true")
         case .diffCatalog: SampleCall(route: route, target: "/v1/catalog/diff/b")
         case .captureReady: SampleCall(route: route, target: "/v1/captures/ready?unit=reviews.service")
         case .listResources: SampleCall(route: route, target: "/v1/resources?kind=dr&namespace=shop")
@@ -72,7 +75,7 @@ struct SampleCall: Sendable, CustomTestStringConvertible {
         case .deleteResource: SampleCall(route: route, target: "/v1/resources?kind=dr&namespace=shop&name=reviews")
         case .getRollout: SampleCall(route: route, target: "/v1/rollout?kind=dr")
         case .changeRights: SampleCall(route: route, target: route.path, body: #"{"node":"b","grant":["namespace-admin:shop"]}"#)
-        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .getGossip, .listServices, .listWorkloads, .listCaptures, .listConnections,
+        case .getStatus, .getVersion, .getMetrics, .listTokens, .listMembers, .getGossip, .listGossipKeys, .listServices, .listWorkloads, .listCaptures, .listConnections,
             .listCertificates, .renewCertificates, .listNodes, .reload:
             SampleCall(route: route, target: route.path)
         }

@@ -42,7 +42,7 @@ struct OpenAPITests {
             fields(InitRequest.self), fields(TokenRequest.self), fields(JoinRequest.self), fields(LeaveRequest.self),
             fields(ServiceRegistration.self), fields(HeartbeatRequest.self),
             fields(ApplyRequest.self), fields(RightsRequest.self),
-            fields(CaptureRequest.self),
+            fields(CaptureRequest.self), fields(GossipKeyAddition.self), fields(GossipKeyUse.self),
         ]
         let input =
             "{\"operations\":[\(operations.joined(separator: ","))],\"exchanges\":[\(exchanges.joined(separator: ","))],"

@@ -34,6 +34,8 @@ package struct DialPlan: Sendable {
     private var seedNames: [SocketAddress: String] = [:]
     private var connected: Set<String> = []
     private var gone: Set<String> = []
+    /// Of those, the ones to dial all the same, once.
+    private var called: Set<String> = []
 
     package init(node: String) { self.node = node }
 
@@ -74,7 +76,15 @@ package struct DialPlan: Sendable {
         }
     }
 
+    /// A node that is gone is dialled at once, and once.
+    package mutating func callOnce(_ name: String, _ now: MonotonicTime) {
+        guard gone.contains(name), states[.node(name)] != nil else { return }
+        called.insert(name)
+        states[.node(name)]?.due = now
+    }
+
     package mutating func connected(_ name: String) {
+        called.remove(name)
         connected.insert(name)
         states[.node(name)]?.backoff.reset()
     }
@@ -88,6 +98,7 @@ package struct DialPlan: Sendable {
     /// A dial ended. With a name, a stream to that node is up; nil means that it failed.
     package mutating func finished(_ dial: Dial, reached name: String?, _ now: MonotonicTime, random: Double) {
         states[dial.target]?.dialling = false
+        if case .node(let name) = dial.target { called.remove(name) }
         if let name, case .seed(let address) = dial.target { seedNames[address] = name }
         if name == nil {
             let wait = states[dial.target]?.backoff.next(random: random) ?? .zero
@@ -118,7 +129,7 @@ package struct DialPlan: Sendable {
 
     private func isWanted(_ target: Target, _ state: State) -> Bool {
         switch target {
-        case .node(let name): return !connected.contains(name) && !gone.contains(name)
+        case .node(let name): return !connected.contains(name) && (!gone.contains(name) || called.contains(name))
         case .seed(let address):
             if let name = seedNames[address] {
                 // Known by name: dialled as a node, once its record is here.

@@ -5,9 +5,9 @@ import Platform
 enum Admission {
     static func check(_ grant: JoinGrant, token: JoinToken, root: [UInt8], key: PrivateKey, now: WallTime) throws(MeshError) -> StoredIdentity {
         let roots = grant.bundle.map(\.bytes)
-        guard grant.trustDomain == token.trustDomain, grant.node == token.node, grant.authority == token.authority, roots.contains(root),
-            !grant.gossipKeys.isEmpty, grant.gossipKeys.allSatisfy({ $0.bytes.count == 32 })
+        guard grant.trustDomain == token.trustDomain, grant.node == token.node, grant.authority == token.authority, roots.contains(root)
         else { throw .badRequest("the authority's answer does not fit the token") }
+        let gossip = try GossipKeyring(keys: grant.gossipKeys.map(\.bytes), revision: grant.gossipRevision ?? 0, by: grant.gossipRevision == nil ? "" : grant.authority)
         let bundle = try TrustBundle(trustDomain: grant.trustDomain, rootsDER: roots, path: "the authority's answer")
         let own = try bundle.verify(leaf: grant.certificate.bytes, now: now, subject: "the certificate from the authority")
         guard own.identity.node == token.node, own.publicKeyHash == key.publicKeyHash else {
@@ -19,6 +19,6 @@ enum Admission {
             mesh: MeshRecord(
                 trustDomain: grant.trustDomain, node: grant.node, authority: grant.authority, authorityAddresses: addresses, seeds: grant.seeds,
                 allow: grant.allow),
-            node: KeyPair(key: key, certificate: grant.certificate.bytes), bundle: bundle, gossipKeys: grant.gossipKeys.map(\.bytes))
+            node: KeyPair(key: key, certificate: grant.certificate.bytes), bundle: bundle, gossip: gossip)
     }
 }

@@ -185,7 +185,8 @@ package actor AuthorityService {
                 remedy: "a node joins with its own identity; it asks for its workloads' afterwards")
         }
         let certificate = try authority.issue(wanted, rights: token.rights ?? [], now: now)
-        let keys = try store.loadGossipKeys()
+        // Read anew: they may have changed since the start.
+        let gossip = try store.loadGossipKeyring()
 
         // From here on the token is used, even if the disk fails or the answer is lost: it must never work twice.
         tokens.use(token.id, now: now)
@@ -196,7 +197,7 @@ package actor AuthorityService {
         nodes = changed
         return JoinGrant(
             trustDomain: mesh.trustDomain, node: token.node, certificate: Bytes(certificate.der), bundle: bundle.rootsDER.map { Bytes($0) },
-            gossipKeys: keys.map { Bytes($0) }, authority: mesh.node, authorityAddresses: mesh.authorityAddresses,
+            gossipKeys: gossip.keys.map { Bytes($0) }, gossipRevision: gossip.revision, authority: mesh.node, authorityAddresses: mesh.authorityAddresses,
             seeds: seeds.map(\.description), allow: token.allow)
     }
 

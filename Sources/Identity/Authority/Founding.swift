@@ -26,7 +26,7 @@ package enum Founding {
         let founded = StoredIdentity(
             mesh: mesh, node: KeyPair(key: key, certificate: certificate.der),
             bundle: try TrustBundle(trustDomain: mesh.trustDomain, rootsDER: [authority.rootDER], path: store.rootCertificatePath),
-            gossipKeys: [Random.bytes(32)])
+            gossip: try GossipKeyring(keys: [Random.bytes(32)]))
         try store.prepare()
         try store.saveAuthority(authority, nodes: nodes, tokens: TokenLedger())
         try store.save(founded)

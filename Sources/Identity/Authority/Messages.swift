@@ -37,8 +37,9 @@ package struct JoinGrant: Codable, Sendable, CustomStringConvertible {
     package var certificate: Bytes
     /// Roots, DER.
     package var bundle: [Bytes]
-    /// 32-byte keys, the primary first.
+    /// The primary first, and how many orders about them there were.
     package var gossipKeys: [Bytes]
+    package var gossipRevision: UInt64?
     /// The node that holds the authority, and its port 15008.
     package var authority: String
     package var authorityAddresses: [String]

@@ -10,7 +10,7 @@ import X509
 ///     mesh.json                    trust domain, node name, authority; there if and only if the node is a member
 ///     node.pem                     node key and certificate
 ///     bundle.pem                   roots
-///     gossip.keys                  gossip keyring: JSON list of base64, the primary first
+///     gossip.keys                  gossip keyring with its revision, the primary key first; of earlier versions a JSON list of base64
 ///     workloads/<ns>+<account>.pem key and certificate of one workload identity
 ///     ca/                          only with the authority: root.key, root.crt, nodes.json, tokens.json
 ///
@@ -57,7 +57,7 @@ package struct IdentityStore: Sendable {
         let node = try keyPair(nodePath)
         try checkNode(node, mesh, bundle)
         return StoredIdentity(
-            mesh: mesh, node: node, bundle: bundle, gossipKeys: try loadGossipKeys(), workloads: try loadWorkloads(mesh.trustDomain))
+            mesh: mesh, node: node, bundle: bundle, gossip: try loadGossipKeyring(), workloads: try loadWorkloads(mesh.trustDomain))
     }
 
     /// The node's certificate is this node's and signed by the roots; whether it is still in force is not the store's question.
@@ -88,12 +88,20 @@ package struct IdentityStore: Sendable {
         return KeyPair(key: key, certificate: chain[0])
     }
 
-    package func loadGossipKeys() throws(MeshError) -> [[UInt8]] {
+    package func loadGossipKeyring() throws(MeshError) -> GossipKeyring {
         let content = Array(try text(gossipPath).utf8)
-        guard let list = try? StateJSON.decode([Bytes].self, from: content), !list.isEmpty,
-            list.allSatisfy({ [16, 24, 32].contains($0.bytes.count) })
-        else { throw .corrupt(gossipPath, "it is no JSON list of base64 keys of 16, 24 or 32 bytes") }
-        return list.map(\.bytes)
+        guard let list = try? StateJSON.decode([Bytes].self, from: content) else {
+            return try StateJSON.content(GossipKeyring.self, of: content, version: Self.keyringVersion, path: gossipPath)
+        }
+        // Written before keys could be changed: they are the ones that the mesh began with.
+        do throws(MeshError) { return try GossipKeyring(keys: list.map(\.bytes)) } catch { throw .corrupt(gossipPath, error.message) }
+    }
+
+    private static let keyringVersion = 2
+
+    /// The keys are on disk when this returns: only then may they be used.
+    package func saveGossipKeyring(_ keyring: GossipKeyring) throws(MeshError) {
+        try AtomicFile.write(StateJSON.file(keyring, version: Self.keyringVersion), to: gossipPath, mode: 0o600)
     }
 
     private func loadWorkloads(_ trustDomain: String) throws(MeshError) -> [SPIFFEID: KeyPair] {
@@ -134,9 +142,7 @@ package struct IdentityStore: Sendable {
     package func save(_ identity: StoredIdentity) throws(MeshError) {
         try removeWorkloads(except: Set(identity.workloads.keys))
         try saveBundle(identity.bundle)
-        let keys: [UInt8]
-        do { keys = try StateJSON.encode(identity.gossipKeys.map { Bytes($0) }) } catch { throw .corrupt(gossipPath, "\(error)") }
-        try AtomicFile.write(keys, to: gossipPath, mode: 0o600)
+        try saveGossipKeyring(identity.gossip)
         try saveNode(identity.node)
         try AtomicFile.write(StateJSON.file(identity.mesh, version: 1), to: meshPath, mode: 0o600)
     }

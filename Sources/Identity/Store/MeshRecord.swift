@@ -46,17 +46,17 @@ package struct StoredIdentity: Sendable, CustomStringConvertible {
     package var mesh: MeshRecord
     package var node: KeyPair
     package var bundle: TrustBundle
-    package var gossipKeys: [[UInt8]]
+    package var gossip: GossipKeyring
     package var workloads: [SPIFFEID: KeyPair]
 
     /// Without the gossip keys, for logs.
     package var description: String { "identity of node \(mesh.node) of \(mesh.trustDomain)" }
 
-    package init(mesh: MeshRecord, node: KeyPair, bundle: TrustBundle, gossipKeys: [[UInt8]], workloads: [SPIFFEID: KeyPair] = [:]) {
+    package init(mesh: MeshRecord, node: KeyPair, bundle: TrustBundle, gossip: GossipKeyring, workloads: [SPIFFEID: KeyPair] = [:]) {
         self.mesh = mesh
         self.node = node
         self.bundle = bundle
-        self.gossipKeys = gossipKeys
+        self.gossip = gossip
         self.workloads = workloads
     }
 }

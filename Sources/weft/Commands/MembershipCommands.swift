@@ -45,7 +45,8 @@ struct MemberWatcher {
 struct GossipCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gossip", abstract: "Show this node's own part in the gossip.",
-        discussion: "Whether it trusts its own observations, what its probes came to, and what it refused from the network and why.")
+        discussion: "Whether it trusts its own observations, what its probes came to, and what it refused from the network and why.",
+        subcommands: [KeyCommand.self])
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {

@@ -23,6 +23,15 @@ enum TokenSource {
             remedy: "run `weft token create --node NAME` on the authority's node, and give its output to `weft join --token-file -` here")
     }
 
+    /// One word from a file, or from standard input for "-".
+    static func word(from path: String, what: String) throws(Failure) -> String {
+        let words = try contents(path, what).split(whereSeparator: \.isWhitespace)
+        guard words.count == 1 else {
+            throw Failure(.usage, code: "no_word", "there is no \(what) on standard input, or more than one word", remedy: "pipe the \(what) alone")
+        }
+        return String(words[0])
+    }
+
     private static func clean(_ text: String, _ origin: String) throws(Failure) -> String {
         let words = text.split(whereSeparator: \.isWhitespace)
         guard words.count == 1 else {
@@ -33,20 +42,20 @@ enum TokenSource {
         return String(words[0])
     }
 
-    private static func contents(_ path: String) throws(Failure) -> String {
+    private static func contents(_ path: String, _ what: String = "token") throws(Failure) -> String {
         do throws(InputError) {
             return try InputText.read(path, maximum: maximumLength)
         } catch {
             switch error {
-            case .errno(let code): throw unreadable(path, code)
-            case .tooLong: throw Failure(.usage, code: "bad_token", "\(path) is no token: it has more than \(maximumLength) bytes")
+            case .errno(let code): throw unreadable(path, code, what)
+            case .tooLong: throw Failure(.usage, code: "bad_token", "\(path) is no \(what): it has more than \(maximumLength) bytes")
             }
         }
     }
 
-    private static func unreadable(_ path: String, _ code: CInt) -> Failure {
+    private static func unreadable(_ path: String, _ code: CInt, _ what: String) -> Failure {
         Failure(
             code == EACCES ? .permission : .failed, code: "token_file",
-            "cannot read the token from \(path == "-" ? "standard input" : path): \(String(cString: strerror(code)))")
+            "cannot read the \(what) from \(path == "-" ? "standard input" : path): \(String(cString: strerror(code)))")
     }
 }
