@@ -46,7 +46,7 @@ final class Node {
             if case .gossip = event.cause { break }
             declared.insert(event.member.name)
         case .left, .forgotten: live.remove(event.member.name)
-        case .updated: break
+        case .updated, .confirmed, .contested: break
         }
         onEvent?(self, event)
     }

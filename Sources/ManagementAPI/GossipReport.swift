@@ -20,10 +20,13 @@ package struct GossipReport: Codable, Sendable, Equatable {
     package var refused: [Refused]
     /// The order about keys that is being carried out from here; nil when there is none.
     package var keyOrder: KeyOrder?
+    /// Two nodes of one name: members whose name another node has too. Both answer.
+    package var contested: [Contested]
 
     package init(
         node: String, address: String, incarnation: UInt32, pool: String, label: String, keys: [String], awareness: Int, awarenessMaximum: Int,
-        members: Members, queued: Int, counters: Counters, refused: [Refused], keyOrder: KeyOrder? = nil
+        members: Members, queued: Int, counters: Counters, refused: [Refused], keyOrder: KeyOrder? = nil,
+        contested: [Contested] = []
     ) {
         self.node = node
         self.address = address
@@ -38,6 +41,19 @@ package struct GossipReport: Codable, Sendable, Equatable {
         self.counters = counters
         self.refused = refused
         self.keyOrder = keyOrder
+        self.contested = contested
+    }
+
+    package struct Contested: Codable, Sendable, Equatable {
+        package var name: String
+        /// The member's, and the other node's.
+        package var address: String
+        package var claimant: String
+        package init(name: String, address: String, claimant: String) {
+            self.name = name
+            self.address = address
+            self.claimant = claimant
+        }
     }
 
     package struct KeyOrder: Codable, Sendable, Equatable {
@@ -77,6 +93,8 @@ package struct GossipReport: Codable, Sendable, Equatable {
         package var deaths: UInt64 = 0
         /// Claims about this node that it contradicted.
         package var refutations: UInt64 = 0
+        /// Times that two nodes of one name were told of.
+        package var contests: UInt64 = 0
         package var exchanges: UInt64 = 0
         package var exchangesFailed: UInt64 = 0
         package var datagramsReceived: UInt64 = 0

@@ -27,7 +27,7 @@ package struct MemberChanges: Codable, Sendable, Equatable {
 
 /// What happened to one member, who said so and why.
 package struct MemberChange: Codable, Sendable, Equatable {
-    package enum Kind: String, Codable, Sendable, CaseIterable { case joined, updated, suspected, recovered, died, left, forgotten }
+    package enum Kind: String, Codable, Sendable, CaseIterable { case joined, updated, suspected, confirmed, recovered, died, left, contested, forgotten }
     package enum Cause: String, Codable, Sendable, CaseIterable {
         /// A message that anyone may have passed on.
         case gossip
@@ -39,6 +39,8 @@ package struct MemberChange: Codable, Sendable, Equatable {
         case refused
         /// It was suspected, and nobody refuted that in time.
         case notRefuted
+        /// Another node, at `claimant`, has its name, and both answer.
+        case claimed
         case ourselves
         /// Dead or gone for so long that it is not listed any more.
         case expired
@@ -57,12 +59,14 @@ package struct MemberChange: Codable, Sendable, Equatable {
     package var helpers: Int?
     /// Who suspected it, the first one first; those after it confirmed.
     package var suspectedBy: [String]
+    /// The other node's address, when two have one name.
+    package var claimant: String?
     /// `by`, `cause` and the rest as one phrase.
     package var why: String
 
     package init(
         number: UInt64, time: String, name: String, address: String, kind: Kind, state: Member.State, by: String, cause: Cause, helpers: Int? = nil,
-        suspectedBy: [String] = [], why: String
+        suspectedBy: [String] = [], claimant: String? = nil, why: String
     ) {
         self.number = number
         self.time = time
@@ -74,6 +78,7 @@ package struct MemberChange: Codable, Sendable, Equatable {
         self.cause = cause
         self.helpers = helpers
         self.suspectedBy = suspectedBy
+        self.claimant = claimant
         self.why = why
     }
 }

@@ -138,6 +138,9 @@ package final class Gossip {
         return core.members.map { GossipMember($0, local: configuration.name, now: now, wall: wall) }.sorted { $0.name < $1.name }
     }
 
+    /// Members whose name another node claims, which answers as they do: two nodes of one name.
+    package var contests: [SWIMCore.Contest] { core.contests(.now()) }
+
     /// Members that died, those that are not listed any more too, as far as they are remembered.
     package var lost: [String] { core.lost }
 
@@ -227,7 +230,7 @@ package final class Gossip {
     private func tell(_ event: MemberEvent) {
         let member = GossipMember(event.member, local: configuration.name, now: .now(), wall: .now())
         let event = GossipEvent(kind: event.kind, member: member, by: event.by, cause: event.cause)
-        logger.info("\(event.description)")
+        logger.log(level: event.kind == .contested ? .warning : .info, "\(event.description)")
         log.add(event, at: .now())
         onEvent?(event)
         wakeReaders()

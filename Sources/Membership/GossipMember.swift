@@ -46,7 +46,9 @@ package struct GossipEvent: Hashable, Sendable, CustomStringConvertible {
     package var cause: MemberEvent.Cause
 
     /// One sentence for the journal.
-    package var description: String { "\(member.name) (\(member.address)) \(kind.rawValue): \(why)" }
+    package var description: String { "\(member.name) (\(member.address)) \(word): \(why)" }
+
+    private var word: String { kind == .confirmed ? "suspicion confirmed" : kind.rawValue }
 
     /// Who said so, and on what ground.
     package var why: String {
@@ -56,6 +58,7 @@ package struct GossipEvent: Hashable, Sendable, CustomStringConvertible {
         case .unanswered(let helpers): "it answered neither us nor \(helpers) helpers"
         case .refused(let witnesses): "it does not answer, and its port refuses \(witnesses.joined(separator: " and "))"
         case .suspicionExpired(let confirmers): "suspected by \(confirmers.joined(separator: ", ")) and not refuted"
+        case .claimed(let address): "the node at \(address) has its name too, and both answer; rename one of them (`node.name`)"
         case .ourselves: "by ourselves"
         case .expired: "gone for too long"
         }

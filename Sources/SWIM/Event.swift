@@ -41,6 +41,10 @@ package enum SWIMTimer: Hashable, Sendable {
     case suspicion(String)
     case relayNack(UInt32)
     case relayEnd(UInt32)
+    /// When a name that another address claims is free.
+    case claim(String)
+    /// When the node that claims a name should have answered.
+    case claimant(UInt32)
     case leave
 }
 

@@ -72,10 +72,14 @@ package struct MemberEvent: Hashable, Sendable {
         /// Alive as before, with other metadata or another address.
         case updated
         case suspected
+        /// Another member suspects it too: less is left of its time to refute.
+        case confirmed
         /// Was suspected, and is alive after all.
         case recovered
         case died
         case left
+        /// Another node claims its name, and both answer.
+        case contested
         /// No longer listed; only reconnecting may bring it back.
         case forgotten
     }
@@ -90,6 +94,8 @@ package struct MemberEvent: Hashable, Sendable {
         case refused(seenBy: [String])
         /// Nobody refuted the suspicion in time; these members confirmed it.
         case suspicionExpired(confirmedBy: [String])
+        /// The node at this address claims the name.
+        case claimed(by: SocketAddress)
         case ourselves
         /// Dead or gone for longer than `gossipToTheDead`.
         case expired

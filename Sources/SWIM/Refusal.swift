@@ -52,7 +52,7 @@ package enum Refusal: String, Error, CaseIterable, Hashable, Sendable {
         case .implausibleIncarnation: "it has an impossible incarnation"
         case .incompatible: "its protocol versions do not fit the pool"
         case .notForUs: "it is for a node that had this address before"
-        case .nameConflict: "it claims the name of another node; rename one of them"
+        case .nameConflict: "it claims the name of another node, or tells of a node that has moved; where both answer, the journal names them"
         case .full: "a table is full; of members the list takes \(SWIMLimits.members), or \(SWIMLimits.rosterBytes >> 20) MiB of names and tags"
         case .unsupported: "a kind of user message that this node does not carry"
         }
@@ -77,6 +77,8 @@ package struct SWIMCounters: Hashable, Sendable {
     package var suspicions: UInt64 = 0
     package var deaths: UInt64 = 0
     package var refutations: UInt64 = 0
+    /// Times that two nodes of one name were told of.
+    package var contests: UInt64 = 0
     package var pushPulls: UInt64 = 0
     package var pushPullsFailed: UInt64 = 0
     package var relayed: UInt64 = 0

@@ -6,6 +6,8 @@ struct Record: Hashable, Sendable {
     var suspicion: Suspicion?
     /// When it was last probed out of turn.
     var checked: MonotonicTime?
+    /// Another address that claims the name.
+    var claim: Claim?
 }
 
 /// The members, and the order in which they are probed.

@@ -3,7 +3,7 @@ import Platform
 // The rules of §10: what a claim about a member does.
 extension SWIMCore {
     /// Where a claim comes from.
-    enum Origin {
+    enum Origin: Hashable {
         case gossip
         case exchange
 
@@ -21,10 +21,8 @@ extension SWIMCore {
             return
         }
         let record = roster[slot]
-        guard known.address == alive.address || isVacant(record.member, turn.now) else {
-            return conflict(
-                "two nodes are called \(alive.node): \(record.member.address) is a member and \(alive.address) claims the name", source, &turn)
-        }
+        let mayTakeOver = known.address != alive.address
+        guard !mayTakeOver || isVacant(record.member, turn.now) else { return contest(slot, alive, origin, source, &turn) }
         // A name takes as much room as it ever did; only its metadata may have grown.
         guard alive.meta.count <= record.member.meta.count || roster.bytes + alive.meta.count - record.member.meta.count <= SWIMLimits.rosterBytes else {
             return refuse(.full, from: source, &turn)
@@ -35,7 +33,9 @@ extension SWIMCore {
         let member = Member(
             name: alive.node, address: alive.address, state: .alive, incarnation: alive.incarnation, meta: alive.meta, versions: alive.versions,
             since: record.member.state == .alive ? record.member.since : turn.now)
-        roster[slot] = Record(member: member)
+        roster[slot] = Record(member: member, claim: mayTakeOver ? nil : record.claim)
+        // A new word of its own.
+        if record.claim != nil, !mayTakeOver { memberAnswered(alive.node, &turn) }
         let isChanged = record.member.meta != member.meta || record.member.address != member.address
         switch record.member.state {
         case .dead, .left: tell(.joined, member, by: alive.node, origin.cause(), &turn)
@@ -47,7 +47,7 @@ extension SWIMCore {
     }
 
     /// A name whose owner has left, or has been dead for long enough, may come back at another address.
-    private func isVacant(_ member: Member, _ now: MonotonicTime) -> Bool {
+    func isVacant(_ member: Member, _ now: MonotonicTime) -> Bool {
         if member.state == .left { return true }
         guard member.state == .dead, let reclaim = timers.deadReclaim else { return false }
         return now - member.since >= reclaim
@@ -71,21 +71,12 @@ extension SWIMCore {
     }
 
     private mutating func aliveAboutOurselves(_ alive: Alive, from source: SocketAddress, _ turn: inout Turn) {
-        guard leaving == nil, let own = roster[name]?.member else { return }
-        if alive.address != own.address {
-            return conflict("another node, at \(alive.address), is also called \(name)", source, &turn)
-        }
+        guard leaving == nil, let slot = roster.slot(of: name) else { return }
+        let own = roster[slot].member
+        if alive.address != own.address { return contest(slot, alive, .exchange, source, &turn) }
         if alive.incarnation < own.incarnation { return }
         if alive.incarnation == own.incarnation && alive.meta == own.meta && alive.versions == own.versions { return }
         refute(alive.incarnation, to: source, &turn)
-    }
-
-    /// The claim comes again and again; the line does not.
-    private mutating func conflict(_ text: String, _ source: SocketAddress, _ turn: inout Turn) {
-        refuse(.nameConflict, from: source, &turn)
-        if let last = lastConflict, turn.now - last < .seconds(10) { return }
-        lastConflict = turn.now
-        turn.log(.warning, "\(text); rename one of them")
     }
 
     // MARK: Suspect
@@ -101,9 +92,12 @@ extension SWIMCore {
             guard isWitness || isConfirmation else { return }
             record.suspicion = suspicion
             roster[slot] = record
+            tell(.confirmed, record.member, by: accusation.from, cause(of: accusation, origin, helpers), &turn)
             if suspicion.isProven { return buryProven(slot, suspicion, &turn) }
             turn.set(.suspicion(accusation.node), at: suspicion.deadline)
-            return broadcast(.suspect(accusation), &turn)
+            broadcast(.suspect(accusation), &turn)
+            if isWitness, accusation.from != name { secondLook(accusation.node, &turn) }
+            return
         }
         if accusation.node == name {
             // A node that leaves does not argue.
@@ -121,11 +115,13 @@ extension SWIMCore {
         record.suspicion = suspicion
         roster[slot] = record
         turn.set(.suspicion(accusation.node), at: suspicion.deadline)
-        let cause =
-            accusation.sawRefusal
-            ? .refused(seenBy: [accusation.from]) : helpers.map { MemberEvent.Cause.unanswered(helpers: $0) } ?? origin.cause()
-        tell(.suspected, record.member, by: accusation.from, cause, &turn)
+        tell(.suspected, record.member, by: accusation.from, cause(of: accusation, origin, helpers), &turn)
         if accusation.sawRefusal, accusation.from != name { secondLook(accusation.node, &turn) }
+    }
+
+    private func cause(of accusation: Accusation, _ origin: Origin, _ helpers: Int?) -> MemberEvent.Cause {
+        if accusation.sawRefusal { return .refused(seenBy: [accusation.from]) }
+        return helpers.map { .unanswered(helpers: $0) } ?? origin.cause()
     }
 
     /// One member found nobody listening. A few of all who hear of it look too, and decide within a moment what else takes a suspicion's whole time.
@@ -177,6 +173,7 @@ extension SWIMCore {
         record.member.since = turn.now
         roster[slot] = record
         tell(hasLeft ? .left : .died, record.member, by: accusation.from, cause, &turn)
+        if record.claim != nil { awaitVacancy(slot, &turn) }
     }
 
     /// The dead and the gone are listed for a while and then forgotten; the dead can still be called again.

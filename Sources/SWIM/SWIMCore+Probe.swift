@@ -126,6 +126,7 @@ extension SWIMCore {
         }
         if round.hasStreamAnswered {
             counters.probesByStreamOnly &+= 1
+            memberAnswered(round.target, &turn)
             return health.add(-1)
         }
         counters.probesFailed &+= 1
@@ -156,9 +157,13 @@ extension SWIMCore {
             turn.cancel(.probeTimeout(sequence))
             turn.cancel(.probeDeadline(sequence))
             if let dial = round.dial { hangUp(dial, &turn) }
+            memberAnswered(round.target, &turn)
             guard probe == sequence else { return }
             probe = nil
             turn.set(.probe, at: max(turn.now, round.start + timers.probeInterval))
+        } else if let name = claimants.removeValue(forKey: sequence) {
+            turn.cancel(.claimant(sequence))
+            claimantAnswered(name, &turn)
         } else if let relay = relays.removeValue(forKey: sequence) {
             turn.cancel(.relayNack(sequence))
             turn.cancel(.relayEnd(sequence))

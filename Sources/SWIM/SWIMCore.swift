@@ -40,7 +40,8 @@ package struct SWIMCore: Sendable {
     var serf = SerfLayer()
     var memory = DepartedMemory()
     var isGossipArmed = false
-    var lastConflict: MonotonicTime?
+    /// Pings to nodes that claim the name of a member, by their sequence.
+    var claimants: [UInt32: String] = [:]
 
     package init(_ configuration: SWIMConfiguration, cipher: (any PacketCipher)? = nil) {
         self.configuration = configuration
@@ -121,6 +122,8 @@ package struct SWIMCore: Sendable {
         case .suspicion(let name): suspicionExpired(name, &turn)
         case .relayNack(let sequence): relayNack(sequence, &turn)
         case .relayEnd(let sequence): relays[sequence] = nil
+        case .claim(let name): claimDue(name, &turn)
+        case .claimant(let sequence): claimantSilent(sequence, &turn)
         case .leave: advanceLeave(&turn)
         }
     }

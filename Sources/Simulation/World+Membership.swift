@@ -91,7 +91,7 @@ extension World {
             let accused = nodes[subject]
             accused.accused = max(accused.accused, event.member.incarnation)
             if event.kind == .died { figures.deaths += 1 }
-        case .joined, .updated, .recovered, .left, .forgotten: break
+        case .joined, .updated, .confirmed, .recovered, .left, .contested, .forgotten: break
         }
         guard subject != node.index else { return }
         let liveness = event.member.state.liveness

@@ -37,7 +37,8 @@ extension AgentAPI {
                 queued: gossip.queuedBroadcasts, counters: Self.counters(gossip.counters),
                 refused: gossip.counters.core.refused.filter { $0.count > 0 }.map {
                     .init(reason: $0.reason.rawValue, count: $0.count, meaning: $0.reason.explanation)
-                }, keyOrder: mesh.keys.progress.map { .init(done: $0.done, nodes: $0.of) })
+                }, keyOrder: mesh.keys.progress.map { .init(done: $0.done, nodes: $0.of) },
+                contested: gossip.contests.map { .init(name: $0.name, address: "\($0.address)", claimant: "\($0.claimant)") })
         }
     }
 
@@ -79,6 +80,7 @@ extension AgentAPI {
         case .unanswered(let helpers): (result.cause, result.helpers) = (.unanswered, helpers)
         case .refused(let witnesses): (result.cause, result.suspectedBy) = (.refused, witnesses)
         case .suspicionExpired(let confirmers): (result.cause, result.suspectedBy) = (.notRefuted, confirmers)
+        case .claimed(let address): (result.cause, result.claimant) = (.claimed, "\(address)")
         case .ourselves: result.cause = .ourselves
         case .expired: result.cause = .expired
         }
@@ -95,6 +97,7 @@ extension AgentAPI {
         result.suspicions = counters.core.suspicions
         result.deaths = counters.core.deaths
         result.refutations = counters.core.refutations
+        result.contests = counters.core.contests
         result.exchanges = counters.core.pushPulls
         result.exchangesFailed = counters.core.pushPullsFailed
         result.datagramsReceived = counters.core.datagramsIn

@@ -144,6 +144,7 @@ extension AgentAPI {
             "weft_gossip_streams_refused_total", .counter, help: "Gossip streams that were turned away because too many were open, or descriptors ran out.",
             Double(gossip.streamsRefused))
         text.single("weft_gossip_streams_timed_out_total", .counter, help: "Gossip streams that were not finished in time.", Double(gossip.streamsTimedOut))
+        text.single("weft_gossip_contests_total", .counter, help: "Times that two nodes of one name were told of.", Double(gossip.core.contests))
         text.single("weft_gossip_send_failures_total", .counter, help: "Gossip datagrams that could not be sent.", Double(gossip.sendFailures))
         keyMetrics(mesh, &text)
         text.single("weft_services", .gauge, help: "Services in the catalog.", Double(mesh.catalog.view.services.count))

@@ -39,7 +39,8 @@ package enum Samples {
         return GossipReport(
             node: "a", address: "192.0.2.1:7946", incarnation: 3, pool: "serf", label: "shop", keys: ["0123456789abcdef", "fedcba9876543210"],
             awareness: 1, awarenessMaximum: 7, members: .init(alive: 2, suspect: 1, dead: 0, left: 1), queued: 1, counters: counters,
-            refused: [.init(reason: "wrong_label", count: 4, meaning: "its label is not ours")])
+            refused: [.init(reason: "wrong_label", count: 4, meaning: "its label is not ours")],
+            contested: [.init(name: "b", address: "192.0.2.2:7946", claimant: "192.0.2.9:7946")])
     }()
 
     package static let keys = GossipKeyList(

@@ -91,3 +91,15 @@ import Testing
         }
     }
 }
+
+@Suite struct WallClockTests {
+    /// The one place where membership reads the host's clock: what people are shown.
+    @Test(arguments: [0, 1, 2_000_000_000, 4_000_000_000] as [Int64])
+    func aHostsClockThatWasSetElsewhereMovesOnlyWhatIsShown(_ seconds: Int64) {
+        let since = MonotonicTime(nanoseconds: 1_000_000_000)
+        let member = Member(
+            name: "m", address: SocketAddress(.loopbackV4, port: 7946), state: .suspect, incarnation: 4, meta: [], versions: PoolKind.serf.versions, since: since)
+        let shown = GossipMember(member, local: "a", now: since + .seconds(3600), wall: WallTime(seconds: seconds))
+        #expect(shown.since.seconds == seconds - 3600 && shown.state == .suspect && shown.incarnation == 4)
+    }
+}

@@ -161,6 +161,85 @@ import Testing
         #expect(bench.core.counters[.nameConflict] == 2)
     }
 
+    private static func pings(_ bench: Bench, to number: Int) -> [Ping] {
+        bench.sent.compactMap { if case .ping(let ping) = $0.message, $0.to == Bench.address(number) { ping } else { nil } }
+    }
+
+    @Test func aClaimAsksBothOnceInAWhileAndIsToldWhenBothAnswer() throws {
+        var bench = Bench()
+        bench.alive("m", 2, incarnation: 1)
+        bench.clear()
+        bench.alive("m", 3, incarnation: 9)
+        let (member, claimant) = (try #require(Self.pings(bench, to: 2).first), try #require(Self.pings(bench, to: 3).first))
+        #expect(member.node == "m" && claimant.node == "m" && member.sequence != claimant.sequence)
+        bench.alive("m", 3, incarnation: 9)
+        bench.alive("m", 4, incarnation: 9)
+        #expect(Self.pings(bench, to: 3).count == 1 && Self.pings(bench, to: 4).isEmpty, "one claimant, asked once in ten seconds")
+        bench.receive(.ack(Ack(sequence: claimant.sequence, payload: [])))
+        #expect(bench.events.isEmpty, "the member may be gone")
+        bench.receive(.ack(Ack(sequence: member.sequence, payload: [])))
+        #expect(bench.kinds == [.contested] && bench.events[0].cause == .claimed(by: Bench.address(3)) && bench.core.counters.contests == 1)
+        bench.receive(.ack(Ack(sequence: claimant.sequence, payload: [])))
+        #expect(bench.kinds == [.contested], "an answer counts once")
+    }
+
+    @Test func aClaimOfWhichOnlyTheMemberAnswersIsOldNews() throws {
+        var bench = Bench()
+        bench.alive("m", 2, incarnation: 1)
+        bench.clear()
+        bench.alive("m", 3, incarnation: 9)
+        let member = try #require(Self.pings(bench, to: 2).first)
+        bench.receive(.ack(Ack(sequence: member.sequence, payload: [])))
+        bench.advance(.milliseconds(600))
+        #expect(bench.core.claimants.isEmpty && bench.kinds.isEmpty && bench.core.contests(bench.now).isEmpty)
+        #expect(bench.core.member("m")?.address == Bench.address(2))
+    }
+
+    @Test func aClaimTakesTheNameWhenTheMemberDiesAndItsTimeIsOver() throws {
+        var bench = Bench()
+        bench.alive("m", 2, incarnation: 7)
+        bench.alive("m", 3, incarnation: 1, meta: [5])
+        bench.dead("m", incarnation: 7)
+        bench.advance(.milliseconds(4900))
+        #expect(bench.state("m") == .dead)
+        bench.advance(.milliseconds(200))
+        #expect(bench.state("m") == .alive && bench.core.member("m")?.address == Bench.address(3) && bench.core.member("m")?.meta == [5])
+        #expect(bench.news().contains { if case .alive(let alive) = $0 { alive.address == Bench.address(3) } else { false } }, "and others hear of it")
+        // At once when the member says itself that it goes; never when the claim is minutes old.
+        bench.alive("p", 4, incarnation: 1)
+        bench.alive("p", 5, incarnation: 1)
+        bench.dead("p", incarnation: 1, from: "p")
+        #expect(bench.core.member("p")?.address == Bench.address(5) && bench.state("p") == .alive)
+        bench.alive("q", 6, incarnation: 1)
+        bench.alive("q", 7, incarnation: 1)
+        bench.freeze(.seconds(121))
+        bench.dead("q", incarnation: 1, from: "q")
+        #expect(bench.state("q") == .left)
+    }
+
+    @Test func ourOwnNameAtAnAddressThatIsDesertedIsOutbidAndOneThatAnswersIsNot() throws {
+        for answers in [false, true] {
+            var bench = Bench()
+            bench.receive(.alive(Alive(incarnation: 6, node: "own", address: Bench.address(4), meta: [], versions: PoolKind.serf.versions)))
+            let ping = try #require(Self.pings(bench, to: 4).first)
+            if answers { bench.receive(.ack(Ack(sequence: ping.sequence, payload: []))) }
+            bench.advance(.milliseconds(600))
+            #expect(bench.ownIncarnation == (answers ? 1 : 7))
+            #expect(bench.kinds == (answers ? [.contested] : []) && bench.core.awareness == 0)
+        }
+    }
+
+    @Test func claimsAreBounded() {
+        var bench = Bench()
+        for number in 0..<100 { bench.alive("m\(number)", 100 + number) }
+        bench.clear()
+        for number in 0..<100 { bench.alive("m\(number)", 300 + number, incarnation: 2) }
+        #expect(bench.core.claimants.count == SWIMLimits.checks && bench.core.counters.checks == UInt64(SWIMLimits.checks))
+        #expect(bench.core.counters[.nameConflict] == 100)
+        bench.advance(.seconds(1))
+        #expect(bench.core.claimants.isEmpty)
+    }
+
     @Test func aNameMayMoveWhenItsOwnerLeftOrIsDeadForLongEnough() {
         var left = Self.bench(holding: .left)
         left.alive("m", 3, incarnation: 1)

@@ -66,6 +66,33 @@ import Testing
         #expect(bench.state("a") == .dead)
     }
 
+    @Test func aSightingOfASuspectedMemberIsLookedIntoToo() throws {
+        // With three members everybody who hears of a sighting looks.
+        var bench = ProbeRuleTests.bench(2)
+        bench.suspect("a", from: "b")
+        #expect(bench.core.counters.checks == 0, "silence alone is no sighting")
+        bench.receive(.suspect(Accusation(incarnation: 1, node: "a", from: "c", sawRefusal: true)))
+        #expect(bench.core.counters.checks == 1 && bench.state("a") == .suspect)
+        let dial = try #require(bench.dials.last { $0.to == Bench.address(2) })
+        bench.step(.dialFailed(dial.id, .refused))
+        bench.advance(.milliseconds(110))
+        #expect(bench.state("a") == .dead, "both have seen it")
+    }
+
+    @Test func everyConfirmationIsToldWithWhoAndWhy() throws {
+        var bench = ProbeRuleTests.bench(8)
+        bench.suspect("a", from: "b")
+        bench.clear()
+        bench.suspect("a", from: "c")
+        bench.suspect("a", from: "c")
+        bench.receive(.suspect(Accusation(incarnation: 1, node: "a", from: "d", sawRefusal: true)))
+        #expect(bench.events.map(\.kind) == [.confirmed, .confirmed], "the same member again confirms nothing")
+        #expect(bench.events.map(\.by) == ["c", "d"] && bench.events.map(\.cause) == [.gossip, .refused(seenBy: ["d"])])
+        bench.suspect("a", from: "e")
+        #expect(bench.events.count == 2, "two were needed: who comes later changes nothing")
+        #expect(bench.events.allSatisfy { $0.member.state == .suspect })
+    }
+
     @Test func anAnswerByUDPOutweighsARefusalByTCP() throws {
         var bench = try Self.afterRefusal()
         ProbeRuleTests.acknowledge(&bench, Self.pings(bench)[0].sequence)

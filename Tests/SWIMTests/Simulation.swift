@@ -9,6 +9,8 @@ struct Simulation {
     enum Life { case running, paused, crashed, exited }
 
     struct Node {
+        let name: String
+        let address: SocketAddress
         var core: SWIMCore
         var random: SWIMRandom
         var life = Life.running
@@ -20,6 +22,8 @@ struct Simulation {
         var events: [(time: MonotonicTime, event: MemberEvent)] = []
         var lastIncarnation: UInt32 = 0
         var hasLeft = false
+        /// By how much its clock is ahead.
+        var ahead: Duration = .zero
     }
 
     private enum What {
@@ -41,6 +45,8 @@ struct Simulation {
     private var callers: [InboundID: (node: Int, dial: DialID, generation: Int)] = [:]
     private var nextInbound: UInt64 = 1
     private var byAddress: [SocketAddress: Int] = [:]
+    /// Addresses of hosts on which no member runs any more.
+    private var deserted: Set<SocketAddress> = []
     let timers: SWIMTimers
 
     /// Of datagrams, each way.
@@ -64,25 +70,26 @@ struct Simulation {
     static func name(_ index: Int) -> String { names[index] }
     static func address(_ index: Int) -> SocketAddress { SocketAddress(IPAddress(v4: 0x0a00_0100 + UInt32(index)), port: 7946) }
 
-    private func makeNode(_ index: Int, seed: UInt64, generation: Int) -> Node {
-        var configuration = SWIMConfiguration(name: Simulation.name(index), address: Simulation.address(index))
+    private func makeNode(_ index: Int, name: String, at address: SocketAddress, seed: UInt64, generation: Int) -> Node {
+        var configuration = SWIMConfiguration(name: name, address: address)
         configuration.timers = timers
         configuration.meta = (["n": "\(index)"] as Tags).meta
-        var node = Node(core: SWIMCore(configuration), random: SWIMRandom(seed: seed))
+        var node = Node(name: name, address: address, core: SWIMCore(configuration), random: SWIMRandom(seed: seed))
         node.generation = generation
         return node
     }
 
-    private mutating func add(_ index: Int) {
-        nodes.append(makeNode(index, seed: random.next(), generation: 0))
-        byAddress[Simulation.address(index)] = index
+    private mutating func add(_ index: Int, name: String? = nil) {
+        let address = Simulation.address(index)
+        nodes.append(makeNode(index, name: name ?? Simulation.name(index), at: address, seed: random.next(), generation: 0))
+        byAddress[address] = index
         step(index, .start)
     }
 
     // MARK: What a test does
 
     mutating func join(_ index: Int, _ seeds: [Int]) {
-        step(index, .join(JoinID(number: UInt64(index)), seeds.map(Simulation.address)))
+        step(index, .join(JoinID(number: UInt64(index)), seeds.map { nodes[$0].address }))
     }
     mutating func joinAll(to seed: Int = 0) {
         for index in nodes.indices where index != seed { join(index, [seed]) }
@@ -95,8 +102,33 @@ struct Simulation {
     mutating func exit(_ index: Int) { nodes[index].life = .exited }
     /// With nothing remembered.
     mutating func restart(_ index: Int) {
-        nodes[index] = makeNode(index, seed: random.next(), generation: nodes[index].generation + 1)
+        let node = nodes[index]
+        nodes[index] = makeNode(index, name: node.name, at: node.address, seed: random.next(), generation: node.generation + 1)
         step(index, .start)
+    }
+    /// With nothing remembered, on another host. The old one is gone, or is there and nobody listens.
+    mutating func move(_ index: Int, to number: Int, oldHostIsThere: Bool) {
+        let node = nodes[index]
+        byAddress[node.address] = nil
+        if oldHostIsThere { deserted.insert(node.address) }
+        let address = Simulation.address(number)
+        nodes[index] = makeNode(index, name: node.name, at: address, seed: random.next(), generation: node.generation + 1)
+        byAddress[address] = index
+        step(index, .start)
+    }
+    /// A second node of that name, at an address of its own.
+    mutating func addTwin(of index: Int) -> Int {
+        add(nodes.count, name: nodes[index].name)
+        return nodes.count - 1
+    }
+    /// The host's clock jumps ahead, as when a virtual machine was stopped: everything that was to come is late.
+    mutating func jump(_ index: Int, by duration: Duration) {
+        nodes[index].ahead += duration
+        for (timer, time) in nodes[index].timers.sorted(by: { ($0.value, "\($0.key)") < ($1.value, "\($1.key)") }) {
+            let due = time - now > duration ? MonotonicTime(nanoseconds: time.nanoseconds - UInt64(duration.nanoseconds)) : now
+            nodes[index].timers[timer] = due
+            push(Entry(time: due, number: 0, what: .timer(index, generation: nodes[index].generation, timer)))
+        }
     }
     mutating func pause(_ index: Int) { nodes[index].life = .paused }
     /// Reads what came first, as the shell does, then its timers, all late.
@@ -136,7 +168,8 @@ struct Simulation {
 
     var running: [Int] { nodes.indices.filter { nodes[$0].life == .running && !nodes[$0].hasLeft } }
 
-    func state(of index: Int, at observer: Int) -> MemberState? { nodes[observer].core.member(Simulation.name(index))?.state }
+    func state(of index: Int, at observer: Int) -> MemberState? { nodes[observer].core.member(nodes[index].name)?.state }
+    func address(of index: Int, at observer: Int) -> SocketAddress? { nodes[observer].core.member(nodes[index].name)?.address }
 
     /// Every running node of the set holds exactly the running ones of it for alive.
     func agrees(_ set: [Int]? = nil) -> Bool {
@@ -153,7 +186,7 @@ struct Simulation {
     func violation() -> String? {
         for (index, node) in nodes.enumerated() {
             let core = node.core
-            guard let own = core.member(Simulation.name(index)) else { return "n\(index) does not know itself" }
+            guard let own = core.member(node.name) else { return "n\(index) does not know itself" }
             if own.state != .alive && !core.isLeaving { return "n\(index) holds itself \(own.state)" }
             if own.incarnation < node.lastIncarnation { return "n\(index)'s incarnation fell" }
             if core.members.count > nodes.count { return "n\(index) invented members" }
@@ -161,7 +194,7 @@ struct Simulation {
             if core.queuedBroadcasts > 3 * nodes.count + 10 { return "n\(index)'s queue has \(core.queuedBroadcasts) items" }
             if core.relays.count > 50 || core.dials.count > 100 || core.unsettled.count > 10 { return "n\(index) forgets to clean up" }
             if core.awareness > 7 { return "n\(index)'s score is \(core.awareness)" }
-            if let bad = core.counters.refused.first(where: { $0.count > 0 && $0.reason != .notForUs }) { return "n\(index) refused \(bad)" }
+            if let bad = core.counters.refused.first(where: { $0.count > 0 && $0.reason != .notForUs && $0.reason != .nameConflict }) { return "n\(index) refused \(bad)" }
         }
         return nil
     }
@@ -190,6 +223,7 @@ struct Simulation {
         func fail(_ failure: DialFailure, after delay: Duration, _ simulation: inout Simulation) {
             simulation.schedule(delay, .event(caller, generation: generation, .dialFailed(dial, failure)))
         }
+        if deserted.contains(address) { return fail(.refused, after: delay(), &self) }
         guard let target = byAddress[address], isLinked(caller, target), isLinked(target, caller) else {
             return fail(.timedOut, after: timeout, &self)
         }
@@ -201,16 +235,16 @@ struct Simulation {
             let id = InboundID(number: nextInbound)
             nextInbound += 1
             callers[id] = (caller, dial, generation)
-            step(target, .request(id, request, from: SocketAddress(Simulation.address(caller).ip, port: 40_000)))
+            step(target, .request(id, request, from: SocketAddress(nodes[caller].address.ip, port: 40_000)))
         }
     }
 
     private mutating func step(_ index: Int, _ event: SWIMEvent) {
         if nodes[index].hasLeft { return }
-        nodes[index].lastIncarnation = nodes[index].core.member(Simulation.name(index))?.incarnation ?? 0
+        nodes[index].lastIncarnation = nodes[index].core.member(nodes[index].name)?.incarnation ?? 0
         var effects: [SWIMEffect] = []
         var random = nodes[index].random
-        nodes[index].core.step(event, now: now, rng: &random, effects: &effects)
+        nodes[index].core.step(event, now: now + nodes[index].ahead, rng: &random, effects: &effects)
         nodes[index].random = random
         for effect in effects { perform(index, effect) }
     }
@@ -223,7 +257,7 @@ struct Simulation {
             self.bytes += bytes.count
             mix(UInt64(bytes.count) << 32 | UInt64(index))
             guard let target = byAddress[address], isLinked(index, target), Double.random(in: 0..<1, using: &random) >= loss else { return }
-            schedule(delay(), .event(target, generation: nodes[target].generation, .datagram(bytes, from: Simulation.address(index))))
+            schedule(delay(), .event(target, generation: nodes[target].generation, .datagram(bytes, from: nodes[index].address)))
         case .dial(let id, let address, let request, let timeout):
             schedule(delay() * 2, .call(index, id, to: address, request, timeout: timeout, generation: generation))
         case .reply(let id, let bytes):
@@ -233,7 +267,8 @@ struct Simulation {
             guard let caller = callers.removeValue(forKey: id) else { return }
             schedule(delay(), .event(caller.node, generation: caller.generation, .dialFailed(caller.dial, .closed)))
         case .setTimer(let timer, let time):
-            let due = max(time, now)
+            let ahead = UInt64(nodes[index].ahead.nanoseconds)
+            let due = max(MonotonicTime(nanoseconds: time.nanoseconds - ahead), now)
             nodes[index].timers[timer] = due
             push(Entry(time: due, number: 0, what: .timer(index, generation: generation, timer)))
         case .cancelTimer(let timer): nodes[index].timers[timer] = nil

@@ -56,6 +56,9 @@ struct GossipCommand: AsyncParsableCommand {
         if counters.probesByStreamOnly > 0 {
             global.note("\(Text.count(Int(counters.probesByStreamOnly), "probe")) came back over TCP alone: something between the nodes drops UDP of the gossip port")
         }
+        for contest in report.contested {
+            global.note("two nodes are called \(contest.name): \(contest.address), which is the member, and \(contest.claimant); rename one of them (`node.name`)")
+        }
         if report.keys.isEmpty { global.note("nothing is encrypted: the pool has no gossip key") }
     }
 
