@@ -158,6 +158,16 @@ struct CommandTests {
         #expect(result.error.contains(remedy), "\(result.error)")
     }
 
+    @Test func `says on a terminal how far an order about keys is`() async throws {
+        var state = TestAgent.State()
+        state.keyDelay = .seconds(3)
+        let result = try await withAgent(TestAgent(state)) { _, directory in
+            await Program.run(["script", "-qec", "\(WeftProgram.path) gossip key add --socket \(directory)/s", "/dev/null"], input: "")
+        }
+        #expect(result.status == 0 && result.output.contains("\r1 of 3 nodes") && result.output.contains("\u{1b}[K"), "\(result)")
+        #expect(result.output.contains("0123456789abcdef\r\n"), "\(result)")
+    }
+
     @Test func `names the nodes that failed an order about keys, and fails itself`() async throws {
         var state = TestAgent.State()
         state.keyReport.done = 2

@@ -103,7 +103,7 @@ extension Lab {
         func split() throws {
             try LabNetwork.with { network in
                 let hosts = try ["a", "b", "c"].map { try network.host($0) }
-                let (a, c) = (hosts[0], hosts[2])
+                let (a, b, c) = (hosts[0], hosts[1], hosts[2])
                 try LabMesh.form(hosts)
                 let old = try #require(try keys(a).first)
                 let new = try a.ask(GossipKeyReport.self, "gossip", "key", "add").fingerprint
@@ -113,7 +113,8 @@ extension Lab {
                 #expect(refused.status == 1 && refused.errors.contains("not every live member has said which keys it has: c ("), "\(refused)")
                 #expect(try keys(a) == [old, new])
                 try Clock.until("each side holds the other dead", seconds: 60) {
-                    try a.members()["c"]?.state != .alive && a.members()["c"]?.state != .suspect && c.members().values.filter { $0.state == .alive }.count == 1
+                    func lives(_ name: String, for host: LabHost) throws -> Bool { [.alive, .suspect].contains(try host.members()[name]?.state) }
+                    return try !lives("c", for: a) && !lives("c", for: b) && !lives("a", for: c) && !lives("b", for: c)
                 }
                 for order in [["use", new], ["remove", old]] { #expect(try a.weft(["gossip", "key"] + order, input: nil).succeeded) }
                 // Once more, so that neither side has a key of the other's packets.

@@ -30,6 +30,9 @@ package final class TestAgent: AgentControl {
         package var keys = Samples.keys
         package var keyReport = Samples.keyReport
         package var lastKey: GossipKeyAddition?
+        /// What an order about keys takes, and how far it is said to be meanwhile.
+        package var keyDelay = Duration.zero
+        package var keyOrder: GossipReport.KeyOrder?
         package var lastReady: CaptureReadyRequest?
         package var lastRegistration: ServiceRegistration?
         package var lastHeartbeat: HeartbeatRequest?
@@ -101,11 +104,21 @@ package final class TestAgent: AgentControl {
         LeaveReport(node: "a", trustDomain: "shop.example", warnings: request.force ? ["the mesh has no authority any more"] : [])
     }
     package func members() async throws(APIError) -> MemberList { MemberList(members: read(\.members)) }
-    package func gossip() async throws(APIError) -> GossipReport { Samples.gossip }
+    package func gossip() async throws(APIError) -> GossipReport {
+        var report = Samples.gossip
+        report.keyOrder = read(\.keyOrder)
+        return report
+    }
     package func gossipKeys() async throws(APIError) -> GossipKeyList { read(\.keys) }
     package func addGossipKey(_ request: GossipKeyAddition) async throws(APIError) -> GossipKeyReport {
-        state.withLock { $0.lastKey = request }
-        return read(\.keyReport)
+        let report = state.withLock { state in
+            state.lastKey = request
+            state.keyOrder = state.keyDelay == .zero ? nil : .init(done: 1, nodes: 3)
+            return state.keyReport
+        }
+        try? await Task.sleep(for: read(\.keyDelay))
+        state.withLock { $0.keyOrder = nil }
+        return report
     }
     package func useGossipKey(_ request: GossipKeyUse) async throws(APIError) -> GossipKeyReport { try await order(request.fingerprint, force: request.force) }
     package func removeGossipKey(_ request: GossipKeyRemoval) async throws(APIError) -> GossipKeyReport {

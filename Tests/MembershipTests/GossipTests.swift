@@ -9,6 +9,40 @@ import Testing
 
 /// Real sockets on loopback addresses, one process. Each test has its own port, so all may run at once.
 @Suite struct GossipTests {
+    // MARK: Names
+
+    @Test func twoNodesOfOneNameAreToldOfAndTheFirstStays() async throws {
+        try await Pool.with(port: Pool.port(17)) { pool in
+            let a = try await pool.start("a", 1)
+            let b = try await pool.start("b", 2)
+            #expect(await b.join([a.configuration.bind]).contacted == 1)
+            #expect(await eventually { await a.live == ["a", "b"] })
+            let twin = try await pool.start("b", 3)
+            #expect(await twin.join([a.configuration.bind]).contacted == 1)
+            #expect(await eventually { await a.contests == [.init(name: "b", address: b.configuration.bind, claimant: twin.configuration.bind)] })
+            #expect(await eventually { await b.contests.first?.claimant == twin.configuration.bind })
+            #expect(await eventually { await twin.contests.first?.claimant == b.configuration.bind })
+            #expect(await a.members().first { $0.name == "b" }?.address == b.configuration.bind)
+            #expect(await pool.kinds("a", about: "b") == [.joined, .contested])
+        }
+    }
+
+    @Test func aNodeThatComesBackElsewhereTakesItsNameAlong() async throws {
+        try await Pool.with(port: Pool.port(18)) { pool in
+            let a = try await pool.start("a", 1)
+            let b = try await pool.start("b", 2)
+            #expect(await b.join([a.configuration.bind]).contacted == 1)
+            #expect(await eventually { await a.live == ["a", "b"] })
+            // Killed, and started on another host before anybody has missed it.
+            await b.stop()
+            let moved = try await pool.start("b", 3)
+            #expect(await moved.join([a.configuration.bind]).contacted == 1)
+            #expect(await eventually(within: .seconds(40)) { await a.members().first { $0.name == "b" && $0.state == .alive }?.address == moved.configuration.bind })
+            #expect(await a.contests.isEmpty)
+            #expect(await eventually { await moved.live == ["a", "b"] })
+        }
+    }
+
     // MARK: Joining, leaving, failing, returning
 
     @Test func threeNodesJoinLeaveFailAndReturn() async throws {

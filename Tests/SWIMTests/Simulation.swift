@@ -55,6 +55,8 @@ struct Simulation {
     var latency: ClosedRange<Int64> = 200_000...2_000_000
     /// False when nothing goes from the first to the second.
     var isLinked: @Sendable (Int, Int) -> Bool = { _, _ in true }
+    /// What the kernel keeps for a process that does not read.
+    var backlogBound = 2000
     private(set) var datagrams = 0
     private(set) var bytes = 0
     /// Changes with everything that happens: equal for equal runs.
@@ -207,7 +209,7 @@ struct Simulation {
             guard nodes[index].generation == generation else { return }
             switch nodes[index].life {
             case .running: step(index, event)
-            case .paused: if nodes[index].backlog.count < 2000 { nodes[index].backlog.append(event) }
+            case .paused: if nodes[index].backlog.count < backlogBound { nodes[index].backlog.append(event) }
             case .crashed, .exited: break
             }
         case .timer(let index, let generation, let timer):
