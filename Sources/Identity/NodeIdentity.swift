@@ -195,11 +195,13 @@ package final class NodeIdentity {
     // MARK: Gossip keys
 
     /// Puts a newer keyring on disk, and then into use: `onChange` tells. False when the one in use is as new.
-    package func take(_ keyring: GossipKeyring) async throws(MeshError) -> Bool {
+    /// - Parameter basis: the position of the keyring that it was made from; false when another has come since.
+    package func take(_ keyring: GossipKeyring, basis: GossipKeyring.Position? = nil) async throws(MeshError) -> Bool {
         let (generation, store) = (self.generation, self.store)
         await gate.enter()
         defer { gate.leave() }
         guard generation == self.generation, let held = stored?.gossip, keyring.position > held.position else { return false }
+        guard basis == nil || basis == held.position else { return false }
         try await offload { () throws(MeshError) in try store.saveGossipKeyring(keyring) }
         guard var fresh = stored else { return false }
         fresh.gossip = keyring

@@ -23,7 +23,7 @@ extension Mesh {
             .init(
                 node: configuration.node.name,
                 held: { [weak self] in self.flatMap { $0.isStopped ? nil : $0.identity.credentials?.gossip } },
-                take: { [identity] keyring throws(MeshError) in try await identity.take(keyring) },
+                take: { [identity] keyring, basis throws(MeshError) in try await identity.take(keyring, basis: basis) },
                 ask: { [weak self] node, payload throws(MeshError) in
                     guard let self else { throw MeshError(.internal, code: "mesh_stopped", "this node leaves its mesh", retryable: true) }
                     return try await ask(node, payload)

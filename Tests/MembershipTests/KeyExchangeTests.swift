@@ -34,10 +34,10 @@ private final class Nodes {
         node.exchange = KeyExchange(
             .init(
                 node: name, held: { node.held },
-                take: { ring throws(MeshError) in
+                take: { ring, basis throws(MeshError) in
                     if node.isFull { throw MeshError(.kernel, code: "state_io", "cannot write: no space left") }
                     await Task.yield()
-                    guard let held = node.held, ring.position > held.position else { return false }
+                    guard let held = node.held, ring.position > held.position, basis == nil || basis == held.position else { return false }
                     node.held = ring
                     node.stored.append(ring.revision)
                     return true
@@ -146,14 +146,21 @@ struct KeyExchangeTests {
         #expect(error?.code == "state_io" && nodes.revisions == [7, 7])
     }
 
-    @Test func `orders on two nodes at once leave all nodes with the same keys`() async throws {
+    @Test(arguments: 0..<8)
+    func `of orders on two nodes at once, one that was said to be done holds on all nodes`(_ delay: Int) async throws {
         let nodes = Nodes(["a", "b", "c", "d", "e"], try KeyOrderTests.ring(1))
         let first = Task { @Control in try? await nodes["a"].exchange.carryOut(.add(KeyOrderTests.key(2)), force: false) }
-        let second = Task { @Control in try? await nodes["b"].exchange.carryOut(.add(KeyOrderTests.key(3)), force: false) }
-        _ = await (first.value, second.value)
+        let second = Task { @Control in
+            // The second comes in every phase of the first.
+            for _ in 0..<delay * 3 { await Task.yield() }
+            return try? await nodes["b"].exchange.carryOut(.add(KeyOrderTests.key(3)), force: false)
+        }
+        let done = await [first.value, second.value].compactMap { $0?.fingerprint }
+        #expect(!done.isEmpty)
         for node in nodes.nodes.values { await node.exchange.settleWithAnyone() }
         for _ in 0..<5 { for name in ["b", "c", "d", "e"] { await nodes["a"].exchange.settleQuietly(with: name) } }
         #expect(Set(nodes.nodes.values.map { $0.held?.position }).count == 1)
+        #expect(done.allSatisfy { nodes["a"].held?.fingerprints.contains($0) == true }, "\(done)")
         #expect((nodes["a"].held?.revision ?? 0) > 7 && nodes["a"].held?.keys.first == KeyOrderTests.key(1))
     }
 

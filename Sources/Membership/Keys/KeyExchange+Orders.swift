@@ -67,10 +67,7 @@ extension KeyExchange {
         var failures = survey.failures
         if let keyring = outcome.keyring {
             // Here first: what is not on this node's disk is given to nobody.
-            guard try await surroundings.take(keyring) else {
-                throw MeshError(
-                    .policy, code: "gossip_keys_busy", "another order about gossip keys came in between", remedy: "give the order again", retryable: true)
-            }
+            guard try await surroundings.take(keyring, held.position) else { throw Self.overtaken }
             tell(keyring, instead: held, from: nil)
             progress?.done = 1
             await each(living.filter { failures[$0] == nil }) { node in
@@ -82,10 +79,16 @@ extension KeyExchange {
                 }
             }
         }
+        // Of two orders given on two nodes at one moment only one holds: the other's node says so.
+        guard let now = surroundings.held(), order.holds(in: now, outcome.fingerprint) else { throw Self.overtaken }
         return Report(
-            fingerprint: outcome.fingerprint, isChanged: outcome.keyring != nil, revision: surroundings.held()?.revision ?? held.revision,
+            fingerprint: outcome.fingerprint, isChanged: outcome.keyring != nil, revision: now.revision,
             nodes: living.count + 1, done: living.count + 1 - failures.count, failures: failures)
     }
+
+    private static let overtaken = MeshError(
+        .policy, code: "gossip_keys_busy", "another order about gossip keys, given on another node at the same moment, took the place of this one",
+        remedy: "look at `weft gossip key list`, and give the order again", retryable: true)
 
     private func each(_ nodes: [String], _ body: @escaping @Control (String) async -> Void) async {
         await withTaskGroup(of: Void.self) { group in

@@ -16,8 +16,8 @@ package final class KeyExchange {
         package var node: String
         /// The keys in use; nil when this node is in no mesh any more.
         package var held: @Control () -> GossipKeyring?
-        /// Stores newer keys and uses them; false when they are not newer.
-        package var take: @Control (GossipKeyring) async throws(MeshError) -> Bool
+        /// Stores newer keys and uses them; false when they are not newer, or were made from others than those in use.
+        package var take: @Control (GossipKeyring, _ basis: GossipKeyring.Position?) async throws(MeshError) -> Bool
         /// Asks another node, which answers with its `answer`.
         package var ask: @Control (_ node: String, _ payload: [UInt8]) async throws(MeshError) -> [UInt8]
         /// Nodes that can be asked without a wait.
@@ -26,7 +26,7 @@ package final class KeyExchange {
         package var living: @Control () -> [String]
 
         package init(
-            node: String, held: @escaping @Control () -> GossipKeyring?, take: @escaping @Control (GossipKeyring) async throws(MeshError) -> Bool,
+            node: String, held: @escaping @Control () -> GossipKeyring?, take: @escaping @Control (GossipKeyring, _ basis: GossipKeyring.Position?) async throws(MeshError) -> Bool,
             ask: @escaping @Control (_ node: String, _ payload: [UInt8]) async throws(MeshError) -> [UInt8],
             reachable: @escaping @Control () -> [String], living: @escaping @Control () -> [String]
         ) {
@@ -139,7 +139,7 @@ package final class KeyExchange {
                 .peer, code: "gossip_keys_implausible", "revision \(keyring.revision) of the gossip keys is far above this node's \(held.revision)",
                 remedy: "stop node \(peer) and look what runs there: it could make every later order about keys void")
         }
-        guard try await surroundings.take(keyring) else { return }
+        guard try await surroundings.take(keyring, nil) else { return }
         counters.taken += 1
         tell(keyring, instead: held, from: peer)
         let others = surroundings.reachable().filter { $0 != peer }.shuffled().prefix(Self.fanout)

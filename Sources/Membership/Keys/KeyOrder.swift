@@ -9,6 +9,15 @@ package enum KeyOrder: Sendable, Equatable {
     case use(String)
     /// Takes away a key with which nobody seals any more.
     case remove(String)
+
+    /// A keyring is as ordered, for the key of this fingerprint.
+    func holds(in keyring: GossipKeyring, _ fingerprint: String) -> Bool {
+        switch self {
+        case .add: keyring.fingerprints.contains(fingerprint)
+        case .use: keyring.fingerprints.first == fingerprint
+        case .remove: !keyring.fingerprints.contains(fingerprint)
+        }
+    }
 }
 
 /// What the nodes said of their keys when an order was given: the ground on which it is followed or refused. Pure.
