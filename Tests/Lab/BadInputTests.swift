@@ -143,5 +143,44 @@ extension Lab {
                 #expect(try a.members().count == 2)
             }
         }
+
+        @Test("floods of forged gossip and of streams cost no member, no memory, and are counted")
+        func forgedGossip() throws {
+            try LabNetwork.with { network in
+                let (a, b) = try LabMesh.pair(network)
+                func residentKiB() throws -> Int {
+                    let line = Files.read("/proc/\(try #require(a.agent).pid)/status").split(separator: "\n").first { $0.hasPrefix("RssAnon:") }
+                    return try #require(line.flatMap { Int($0.filter(\.isNumber)) })
+                }
+                let before = try residentKiB()
+                #expect(before > 5_000, "\(before) KiB is no agent")
+                // Claims about members that do not exist and about one that does, without the key; and more streams than are served at once, which send a little, or too much.
+                let script = """
+                    import os, socket, struct
+                    def alive(name, address):
+                        key = lambda text: bytes([0xa0 | len(text)]) + text
+                        return b'\\x04\\x86' + key(b'Addr') + key(address) + key(b'Incarnation') + b'\\x09' + key(b'Meta') + b'\\xc0' + key(b'Node') + key(name) + \\
+                            key(b'Port') + b'\\xcd\\x1f\\x0a' + key(b'Vsn') + key(bytes([1, 5, 2, 2, 5, 4]))
+                    target = ('\(a.address)', 7946)
+                    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                    for number in range(10000): s.sendto(alive(b'invented-%d' % number, bytes([10, 9, number >> 8, number & 255])), target)
+                    for number in range(2000): s.sendto(alive(b'b', bytes([10, 9, 9, 9])), target)
+                    streams = [socket.create_connection(target, timeout=5) for _ in range(200)]
+                    for stream in streams:
+                        try: stream.sendall(b'\\x0a\\x00\\x3f\\xff\\xff' + os.urandom(100000))
+                        except OSError: pass
+                    print(len(streams))
+                    """
+                let result = try b.run(nil, network.python, "-IBSc", script)
+                #expect(result.succeeded, "\(result.errors)")
+                try Clock.until("the packets are counted") { try a.metric("weft_gossip_refused_total", ["reason": "plaintext"]) ?? 0 >= 1000 }
+                try Clock.until("the streams are counted") { try a.metric("weft_gossip_streams_refused_total") ?? 0 >= 100 }
+                #expect(try a.members().count == 2 && a.members().values.allSatisfy { $0.state == .alive && $0.kind == .node })
+                #expect(try b.members().values.allSatisfy { $0.state == .alive })
+                let after = try residentKiB()
+                #expect(after < before + 64 * 1024, "\(before) KiB before, \(after) KiB after")
+                #expect(try a.run("web", "curl", "-sS", "--max-time", "5", "http://reviews:9080/").succeeded)
+            }
+        }
     }
 }
