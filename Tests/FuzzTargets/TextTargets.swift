@@ -3,6 +3,7 @@ import Platform
 
 @testable import ManagementAPI
 @testable import Naming
+@testable import Proxy
 @testable import Settings
 @testable import YAML
 
@@ -75,13 +76,14 @@ extension FuzzTarget {
             }
         })
 
-    /// Addresses, names, identities, durations, sizes, and resolv.conf: each is written as it can be read again.
+    /// Addresses, names, identities, durations, the `forwarded` field, and resolv.conf: each is written as it can be read again.
     static let text = FuzzTarget(
         name: "text",
         seeds: {
             [
                 "192.0.2.1", "fe80::1", "::ffff:192.0.2.1", "192.0.2.0/24", "[2001:db8::1]:80", "192.0.2.1:65535", "spiffe://shop.example/ns/default/sa/web", "reviews.default", "1m30s",
                 "1.5h", "64KiB", "nameserver 192.0.2.53\nsearch a.example b.\noptions ndots:5\n", "a%20b",
+                "for=\"[2001:db8::7]:1234\";proto=http, for=192.0.2.1", "by=x; For=192.0.2.7",
             ].map { Array($0.utf8) }
         },
         run: { bytes in
@@ -93,6 +95,7 @@ extension FuzzTarget {
             same(ServiceName(text)) { ServiceName($0.description) }
             same(DurationText.parse(text)) { DurationText.parse(DurationText.format($0)) }
             same(PercentEncoding.decode(text)) { PercentEncoding.decode(PercentEncoding.encode($0)) }
+            if let source = Forwarded.source(text) { require(Forwarded.source("for=\"\(source)\"") == source, "\(source) is forwarded as another") }
             let conf = ResolvConf(text)
             require(conf.nameservers.count <= ResolvConf.maximumNameservers && conf.search.count <= ResolvConf.maximumSearch, "more than the C library takes")
             require(conf.upstreams.count == conf.nameservers.count, "a resolver without an address")
