@@ -36,6 +36,26 @@ struct TunnelPortTests {
     }
 
     @Control
+    @Test("a request whose fields come in two TLS records, behind another one, is understood as it was meant")
+    func cutInItsFields() async throws {
+        let mesh = try await Mesh([Self.forbidden], local: [])
+        let address = mesh.tunnel
+        let answers = try await blockingWork {
+            let client = try RawTunnel(address, as: "client")
+            client.begin()
+            client.awaitSettings()
+            let fields = [(":method", "CONNECT"), (":authority", "127.0.0.1:1"), ("forwarded", "for=192.0.2.7")]
+            let bytes = Frames.headers(1, fields) + Frames.headers(3, fields)
+            client.send(Array(bytes.dropLast(12)))
+            usleep(100_000)
+            client.send(Array(bytes.suffix(12)))
+            return [client.answer(stream: 1), client.answer(stream: 3)]
+        }
+        #expect(answers == [.response(status: "404", error: "not_local_endpoint"), .response(status: "404", error: "not_local_endpoint")])
+        await mesh.stop()
+    }
+
+    @Control
     @Test("a CONNECT without an authority is cut as malformed (RFC 9113 section 8.5)")
     func noAuthority() async throws {
         let mesh = try await Mesh([Self.forbidden])
