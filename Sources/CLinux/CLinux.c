@@ -26,6 +26,7 @@ int clinux_open(const char *path, int flags, unsigned mode) { return open(path, 
 int clinux_fcntl(int fd, int command, long argument) { return fcntl(fd, command, argument); }
 int clinux_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
 int clinux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) { return prctl(option, a, b, c, d); }
+int clinux_pidfd_open(int pid, unsigned flags) { return (int)syscall(SYS_pidfd_open, pid, flags); }
 int clinux_gettid(void) { return (int)syscall(SYS_gettid); }
 int clinux_setns(int fd, int type) { return setns(fd, type); }
 int clinux_unshare(int flags) { return unshare(flags); }

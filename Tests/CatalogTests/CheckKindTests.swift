@@ -235,6 +235,9 @@ import Testing
         endless.kill()
         await ControlLoop.shared.sleep(.milliseconds(100))
         #expect(!wasTold)
+        // One that has ended was waited for; nothing is left of it.
+        let number = try #require(pid_t(try await run("echo $$").1.split(separator: "\n").joined()))
+        #expect(kill(number, 0) == -1 && errno == ESRCH)
         #expect(throws: Errno.self) { try ChildProcess(["/nowhere/at/all"], outputBytes: 10) { _, _ in } }
     }
 

@@ -22,6 +22,9 @@ int clinux_gettid(void);
 int clinux_setns(int fd, int type);
 int clinux_unshare(int flags);
 
+// A descriptor that becomes readable when the process has ended (pidfd_open(2)), or -1 with errno.
+int clinux_pidfd_open(int pid, unsigned flags);
+
 void clinux_name_thread(const char *name);
 
 // Receives one datagram, with how long it lay in the socket in nanoseconds (by the wall clock: negative or too long when that jumped), and how many the

@@ -5,8 +5,6 @@ import Reactor
 /// A program that the agent started, with the end of what it prints.
 @Control
 final class ChildProcess {
-    private static let poll = Duration.milliseconds(20)
-
     private let pid: pid_t
     private let outputBytes: Int
     private let ended: @Control (CInt, String) -> Void
@@ -14,6 +12,9 @@ final class ChildProcess {
     private var output: OwnedFD?
     private let raw: CInt
     private var watch: WatchID?
+    /// Tells of the program's end; nil once it is gone.
+    private var handle: OwnedFD?
+    private var end: WatchID?
     private var tail: [UInt8] = []
     private var isKilled = false
 
@@ -32,8 +33,17 @@ final class ChildProcess {
         pid = try Self.spawn(arguments, output: there.raw)
         raw = here.raw
         output = consume here
+        do throws(Errno) {
+            let handle = try ProcessHandle.open(pid)
+            end = try ControlLoop.shared.watch(handle.raw, .read) { [self] _ in reap() }
+            self.handle = consume handle
+        } catch {
+            // Nobody would hear of its end.
+            _ = Glibc.kill(pid, SIGKILL)
+            _ = waitpid(pid, nil, 0)
+            throw error
+        }
         watch = try? ControlLoop.shared.watch(raw, .read) { [self] _ in if !read() { unwatch() } }
-        reapLater()
     }
 
     /// Ends the program, and tells nobody.
@@ -65,20 +75,20 @@ final class ChildProcess {
         watch = nil
     }
 
-    private func reapLater() {
-        ControlLoop.shared.after(Self.poll) { [self] in
-            var status: CInt = 0
-            let result = waitpid(pid, &status, WNOHANG)
-            if result == 0 || (result < 0 && errno == EINTR) { return reapLater() }
-            // What the socket still holds: its buffer is smaller than this.
-            read(chunks: 128)
-            unwatch()
-            output = nil
-            guard !isKilled else { return }
-            // From here on its number may be another program's.
-            isKilled = true
-            ended(status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f), String(decoding: tail, as: UTF8.self))
-        }
+    private func reap() {
+        var status: CInt = 0
+        guard waitpid(pid, &status, WNOHANG) == pid else { return }
+        if let end { ControlLoop.shared.unwatch(end) }
+        end = nil
+        handle = nil
+        // What the socket still holds: its buffer is smaller than this.
+        read(chunks: 128)
+        unwatch()
+        output = nil
+        guard !isKilled else { return }
+        // From here on its number may be another program's.
+        isKilled = true
+        ended(status & 0x7f == 0 ? status >> 8 & 0xff : 128 + (status & 0x7f), String(decoding: tail, as: UTF8.self))
     }
 
     private static func spawn(_ arguments: [String], output: CInt) throws(Errno) -> pid_t {
