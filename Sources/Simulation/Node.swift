@@ -68,6 +68,10 @@ final class Node {
     var plan: DialPlan
     var links: [Int: PlaneLink] = [:]
     var view = CatalogView()
+    /// What was published since is not in the view yet.
+    var isViewOld = false
+    /// Of whom it keeps streams with, as last published.
+    var addresses: [String: SocketAddress] = [:]
     var isCommitArmed = false
     var isPublishArmed = false
     /// In this step membership buried somebody.

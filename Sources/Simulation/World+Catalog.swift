@@ -90,21 +90,39 @@ extension World {
     /// What the rest of the agent sees from now on.
     func publish(_ node: Node) {
         node.isPublishArmed = false
-        let fresh = node.catalog.view()
-        let nodesChanged = !fresh.nodes.elementsEqual(node.view.nodes) { $0.info == $1.info }
-        node.view = fresh
-        if nodesChanged {
-            var addresses = node.catalog.nodeAddresses
-            if !pace.isFullMesh { addresses = addresses.filter { wantsStream(node.index, Node.index($0.key)) } }
+        node.isViewOld = true
+        var addresses: [String: SocketAddress] = [:]
+        if pace.isFullMesh {
+            build(node)
+            addresses = node.catalog.nodeAddresses
+        } else {
+            for peer in neighbours(of: node.index) { addresses[nodes[peer].name] = node.catalog.nodeAddress(nodes[peer].name) }
+        }
+        if addresses != node.addresses {
+            node.addresses = addresses
             node.plan.setNodes(addresses, node.clock.local(now))
             dialDue(node)
         }
         perform(node)
     }
 
-    /// The distance is a power of two: some twenty streams for each of a thousand nodes, and everybody is within five of everybody.
-    private func wantsStream(_ a: Int, _ b: Int) -> Bool {
-        let distance = abs(a - b)
-        return distance & (distance - 1) == 0
+    /// In a big world a view is only built when somebody looks at it.
+    func build(_ node: Node) {
+        guard node.isViewOld else { return }
+        node.isViewOld = false
+        node.view = node.catalog.view()
+        perform(node)
+    }
+
+    /// In a big world, by number: those at a distance that is a power of two, some twenty of a thousand, and everybody is within five of everybody.
+    func neighbours(of node: Int) -> [Int] {
+        var found: [Int] = []
+        var distance = 1
+        while distance < count {
+            if node >= distance { found.append(node - distance) }
+            if node + distance < count { found.append(node + distance) }
+            distance *= 2
+        }
+        return found
     }
 }

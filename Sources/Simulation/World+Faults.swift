@@ -78,6 +78,15 @@ extension World {
     private func start(_ node: Node, keepsState: Bool, moves: Bool) {
         guard node.life != .running, node.life != .paused else { return }
         if moves { move(node) }
+        boot(node, keepsState: keepsState)
+        publish(node)
+        join(node)
+        lookAfter(node)
+        dialDue(node)
+    }
+
+    /// Its cores begin, with what is on its disk.
+    func boot(_ node: Node, keepsState: Bool) {
         node.lives += 1
         node.life = .running
         node.downSince = nil
@@ -86,6 +95,7 @@ extension World {
         node.backlog = []
         node.links = [:]
         node.view = CatalogView()
+        node.addresses = [:]
         node.isCommitArmed = false
         node.isPublishArmed = false
         node.announcedBefore = node.announced
@@ -112,12 +122,13 @@ extension World {
         node.savedRemote = []
         declareAll(node)
         step(node, .start)
-        publish(node)
-        join(node)
+    }
+
+    /// What its shells do again and again begins.
+    func lookAfter(_ node: Node) {
         push(spread(pace.tick, node), node.index, life: node.lives, .tick)
         push(spread(pace.exchange, node), node.index, life: node.lives, .exchange)
         push(.seconds(30), node.index, life: node.lives, .rejoin)
-        dialDue(node)
     }
 
     private func spread(_ duration: Duration, _ node: Node) -> Duration { .nanoseconds(Int64(Double(duration.nanoseconds) * fraction(node))) }

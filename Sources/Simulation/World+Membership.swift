@@ -117,6 +117,7 @@ extension World {
     func join(_ node: Node) {
         node.joins += 1
         let seeds = seeds(for: node).map(\.gossipAddress)
+        build(node)
         let known = node.view.nodes.lazy.filter { $0.info.name != node.name }.map { SocketAddress($0.info.tunnel.ip, port: Ports.gossip) }
         var addresses = seeds
         for address in known.prefix(8) where !seeds.contains(address) { addresses.append(address) }

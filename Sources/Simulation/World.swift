@@ -25,12 +25,13 @@ package final class World {
     var calmSince: MonotonicTime?
     /// Live streams, the closed ones until the next sweep.
     var streams: [PlaneLink] = []
-    private var byIP: [IPAddress: Int] = [:]
     var callers: [UInt64: (node: Int, life: Int, dial: DialID)] = [:]
     var calls: UInt64 = 0
     private var swimEffects: [SWIMEffect] = []
     private var nextSecond = MonotonicTime(nanoseconds: 2_000_000_000)
     var nextToCheck = 0
+    /// Who was asked last whether it holds the truth, and did not.
+    var doubted = 0
     /// The first that was seen; nothing more happens then.
     package var violation: Violation?
     package var figures = Figures()
@@ -49,18 +50,20 @@ package final class World {
         for index in 0..<count {
             let node = Node(index, of: count, ip: Self.ip(index, move: 0), random: SWIMRandom(seed: random.next()))
             nodes.append(node)
-            byIP[node.ip] = index
         }
     }
 
     static func ip(_ index: Int, move: Int) -> IPAddress { IPAddress(v4: 0x0a00_0101 + UInt32(move) << 16 + UInt32(index / 250) << 8 + UInt32(index % 250)) }
 
-    func node(at ip: IPAddress) -> Int? { byIP[ip] }
+    /// The inverse of `ip(_:move:)`, for addresses that somebody has.
+    func node(at ip: IPAddress) -> Int? {
+        let offset = Int(ip.v4Number & 0xffff) - 0x0101
+        let index = offset / 256 * 250 + offset % 256
+        return offset >= 0 && nodes.indices.contains(index) && nodes[index].ip == ip ? index : nil
+    }
     func move(_ node: Node) {
-        byIP[node.ip] = nil
         figures.moves += 1
         node.ip = Self.ip(node.index, move: 1 + figures.moves % 200)
-        byIP[node.ip] = node.index
     }
 
     // MARK: Time
@@ -138,7 +141,7 @@ package final class World {
 
     /// One event for a node's membership, what follows from it, and a look at whether all is well there.
     func step(_ node: Node, _ event: SWIMEvent) {
-        let before = node.core.member(node.name)?.incarnation ?? 0
+        let before = Self.own(&node.core)?.incarnation ?? 0
         var effects = swimEffects
         swimEffects = []
         node.core.step(event, now: node.clock.local(now), rng: &node.random, effects: &effects)
@@ -151,6 +154,9 @@ package final class World {
         swimEffects = effects
         checkStep(node, event, incarnation: before)
     }
+
+    /// What a core holds of itself. (By reference: asked of the node's property it would be copied first, with everything in it.)
+    static func own(_ core: inout SWIMCore) -> (state: MemberState, incarnation: UInt32)? { core.own }
 
     func mix(_ value: UInt64) { trace = (trace ^ value ^ now.nanoseconds) &* 0x100_0000_01b3 }
 
@@ -173,10 +179,10 @@ package struct Pace: Hashable, Sendable {
     package init(count: Int) {
         let isBig = count > 100
         tick = isBig ? .seconds(5) : .seconds(1)
-        exchange = isBig ? .seconds(20) : .seconds(5)
+        exchange = isBig ? .seconds(count > 500 ? 30 : 20) : .seconds(5)
         debounce = isBig ? .seconds(1) : .milliseconds(10)
         isFullMesh = !isBig
-        checks = isBig ? 4 : count
+        checks = isBig ? (count > 500 ? 2 : 4) : count
     }
 }
 
@@ -197,6 +203,8 @@ package struct Figures: Hashable, Sendable {
     package var backlogDrops: UInt64 = 0
     /// How long after the end of the faults everybody held the truth, of each time.
     package var convergences: [Duration] = []
+    /// How long after the end of the last faults the run ended, when somebody did not hold the truth yet and did not have to.
+    package var unjudged: Duration?
 
     package init() {}
 }

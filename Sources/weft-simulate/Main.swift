@@ -19,6 +19,8 @@ struct Simulate: ParsableCommand {
     var nodes: Int?
     @Option(help: "Simulated seconds of each run.")
     var seconds = 600
+    @Flag(help: "Let the nodes join at the beginning, which those of more than 200 nodes do not unless asked.")
+    var joins = false
     @Option(help: "Print what happens to this node, as n7.")
     var trace: String?
 
@@ -44,22 +46,23 @@ struct Simulate: ParsableCommand {
     private func run(_ seed: UInt64) -> Bool {
         let count = nodes ?? 20 + Int(seed % 31)
         let begin = Self.processorTime()
-        var scenario = Scenario(seed: seed, nodes: count, duration: .seconds(seconds), watched: watched)
+        var scenario = Scenario(seed: seed, nodes: count, duration: .seconds(seconds), watched: watched, formed: joins ? false : nil)
         let violation = scenario.run()
         let (world, used) = (scenario.world, Self.processorTime() - begin)
         let figures = world.figures
         let lived = Double((world.now - MonotonicTime(nanoseconds: 1_000_000_000)).milliseconds) / 1000
         let times = figures.convergences.map { "\(Self.tenths(Double($0.milliseconds) / 1000))" }.joined(separator: " ")
+        let last = figures.unjudged.map { ", the last not yet after \(Self.tenths(Double($0.milliseconds) / 1000)) s" } ?? ""
         print(
             """
             seed \(seed): \(violation == nil ? "ok" : "FAILED"), \(count) nodes, \(Self.tenths(lived)) s in \(Self.tenths(used)) s of processor, \
             \(figures.events) events, \(Self.tenths(Double(figures.datagrams) / lived / Double(count))) datagrams/node/s, \
             \(figures.streams) streams, \(figures.messages) messages, \(figures.writes) writes, \(figures.deaths) deaths, \
-            \(figures.refutations) refutations, converged after \(times) s, trace \(String(world.trace, radix: 16))
+            \(figures.refutations) refutations, converged after \(times) s\(last), trace \(String(world.trace, radix: 16))
             """)
         guard let violation else { return true }
         print("  \(violation)")
-        print("  replay: weft-simulate --seed \(seed) --nodes \(count) --seconds \(seconds) --trace \(violation.node)")
+        print("  replay: weft-simulate --seed \(seed) --nodes \(count) --seconds \(seconds)\(joins ? " --joins" : "") --trace \(violation.node)")
         return false
     }
 

@@ -27,6 +27,29 @@ import Testing
     }
 }
 
+/// Big meshes begin as if their joins were long ago.
+@Suite struct FormedTests {
+    @Test func everybodyKnowsEverybodyAndItStaysSo() {
+        let world = World(count: 8, seed: 4)
+        for node in 0..<8 { world.do(.write(node)) }
+        world.form()
+        #expect(world.disagreement() == nil)
+        // Twice the time in which each probes all others, exchanges states and compares digests.
+        world.run(.seconds(60))
+        #expect(world.violation == nil)
+        #expect(world.disagreement() == nil)
+        #expect(world.figures.deaths == 0)
+    }
+
+    @Test(arguments: [2, UInt64.random(in: 1000...1_000_000)])
+    func whateverHappensEveryInvariantHolds(_ seed: UInt64) {
+        var scenario = Scenario(seed: seed, nodes: 10, duration: .seconds(90), formed: true)
+        #expect(scenario.run() == nil, "seed \(seed)")
+        #expect(scenario.world.figures.convergences.count >= 2)
+        #expect(scenario.world.figures.convergences.first == .zero)
+    }
+}
+
 /// An invariant that cannot be broken would be worth nothing.
 @Suite struct InvariantTests {
     /// Three nodes that know each other, an instance of a service on each.
@@ -79,6 +102,37 @@ import Testing
         world.run(.seconds(1))
         #expect(world.violation?.invariant == .positionsOnlyGrow)
     }
+
+    @Test func whatIsNeverEndedIsFound() {
+        let world = Self.world()
+        for number in 0..<200 { world.nodes[1].timers[.relayEnd(UInt32(number))] = Node.Armed(number: 0, due: world.now) }
+        world.run(.seconds(1))
+        #expect(world.violation?.invariant == .nothingGrowsWithoutBound)
+        #expect(world.violation?.node == "n1")
+    }
+
+    @Test func aMessageThatIsRefusedIsFound() {
+        let world = Self.world()
+        // An accusation whose incarnation nobody can have reached, as a node would send it whose counting went wrong.
+        world.push(.zero, 1, life: nil, .datagram(Message.suspect(Accusation(incarnation: .max, node: "n2", from: "n0")).encoded, from: world.nodes[0].gossipAddress))
+        world.run(.seconds(2))
+        #expect(world.violation?.invariant == .honestNodesAreNotRefused)
+        #expect(world.violation?.node == "n1")
+    }
+
+    @Test func aRecordThatIsRefusedIsFound() {
+        let world = Self.world()
+        let position = Position(generation: world.nodes[0].savedGeneration, version: 1000)
+        let (chain, signature) = (CheapAuthority.make("n0").sign(SignedHead.signedBytes(origin: "n0", position: position, root: Self.root))) ?? ([], [])
+        let head = SignedHead(origin: "n0", position: position, root: Self.root, chain: chain, signature: signature)
+        let delta = OriginDelta(from: nil, head: head, records: [], tombstones: [])
+        world.nodes[1].catalog.received(.delta([delta]), from: "n0", world.nodes[1].clock.local(world.now))
+        world.perform(world.nodes[1])
+        #expect(world.violation?.invariant == .honestNodesAreNotRefused)
+    }
+
+    /// Of no set of records.
+    private static let root = RecordDigest(Array(repeating: 7, count: 32))!
 
     @Test func aSplitIsNoAgreement() {
         let world = Self.world()
