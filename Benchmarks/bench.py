@@ -17,6 +17,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, f"{os.path.dirname(HERE)}/Examples/bookinfo"]
 
+import catalog  # noqa: E402
 import counts  # noqa: E402
 import envoy  # noqa: E402
 import fairness  # noqa: E402
@@ -32,7 +33,7 @@ from hosts import Failure, run  # noqa: E402
 from measure import DISTURBED, Others  # noqa: E402
 
 KINDS = (Direct, haproxy.HAProxy, haproxy.HAProxyDefault, envoy.Envoy, envoy.EnvoyHBONE, weft.Weft, weft.Captured, fairness.SharedWeft, counts.Counted,
-         membership.Memberlist, membership.WeftPool, membership.WeftLinked)
+         membership.Memberlist, membership.WeftPool, membership.WeftLinked, catalog.Mesh)
 # How long a scenario may wait for the machine to be quiet, all its samples together.
 PATIENCE = 120
 

@@ -1,5 +1,6 @@
 """The scenarios, in the order in which they run, with what Weft is to reach in each."""
 
+import catalog
 import counts
 import fairness
 import membership
@@ -83,5 +84,5 @@ ALL = (
     + pair() + memory()
     + captured("capture", "Captured, to a service of the same host", "redirect", ("direct", "weft", "captured"))
     + captured("mesh", "Captured, to a service of the other host", "pair", ("direct", "captured"))
-    + fairness.SCENARIOS + counts.SCENARIOS + membership.SCENARIOS
+    + fairness.SCENARIOS + counts.SCENARIOS + membership.SCENARIOS + catalog.SCENARIOS
 )
