@@ -86,14 +86,15 @@ class Mesh(Contender):
         first = self.hosts[0]
         first.weft("init", "bench.weft")
         with ThreadPoolExecutor(HANDS) as hands:
-            list(hands.map(self.join, self.hosts[1:]))
+            # A hundred at once on a few cores: one may have to try again.
+            list(hands.map(lambda host: wait_until(f"{host.name} joins", lambda: self.join(host), timeout=60, interval=1), self.hosts[1:]))
         self.asked = [Asked(host.socket) for host in self.hosts]
         for asked in self.asked:
             wait_until("every node routes to all endpoints", lambda: self.routes(asked) == self.endpoints, timeout=120, interval=0.5)
 
     def join(self, host):
         token = self.hosts[0].weft("token", "create", "--node", host.name, "--allow", "ns/default/sa/*")["token"]
-        host.weft("join", "-", input=token)
+        return host.weft("join", "-", input=token)
 
     @staticmethod
     def routes(asked):
