@@ -24,7 +24,8 @@ extension Mesh {
             for item in service.endpoints {
                 let endpoint = item.endpoint
                 let identity = names.id(endpoint.identity.description)
-                serverNameOf[identity] = SNI.name(for: endpoint.identity, sha256: Digest.sha256)
+                // Instances of a service share their identity: its name is made once, not for each of them.
+                if serverNameOf[identity] == nil { serverNameOf[identity] = SNI.name(for: endpoint.identity, sha256: Digest.sha256) }
                 let isLocal = endpoint.node == node
                 // Without a signed address there is no way to the node yet.
                 guard isLocal || tunnels[endpoint.node] != nil else { continue }
