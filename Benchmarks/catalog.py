@@ -27,6 +27,10 @@ SETTINGS = "workers: 1\n" + weft.NO_CAPTURE
 HANDS = 4
 
 
+# How many neighbours the kernel knows, those of all namespaces together: a thousand unless told otherwise, and everybody here talks with everybody.
+NEIGHBOURS = "/proc/sys/net/ipv4/neigh/default/gc_thresh3"
+
+
 class Asked(http.client.HTTPConnection):
     """An agent's API, over its socket."""
 
@@ -66,10 +70,14 @@ class Mesh(Contender):
     def __init__(self, place):
         super().__init__(place)
         self.hosts, self.asked, self.endpoints = [], [], 0
+        self.neighbours = None
 
     def build(self, nodes, each):
         """A mesh that has come to know all of its endpoints."""
         self.endpoints = nodes * each
+        with open(NEIGHBOURS) as file:
+            self.neighbours = file.read()
+        self.allow(max(int(self.neighbours), 4 * nodes * nodes))
         for number in range(nodes):
             host = self.place.lab.add_host(f"m{number}", {"app": "app"}, weft.WEFTD, weft.WEFT, SETTINGS)
             self.hosts.append(host)
@@ -92,6 +100,11 @@ class Mesh(Contender):
         for asked in self.asked:
             wait_until("every node routes to all endpoints", lambda: self.routes(asked) == self.endpoints, timeout=120, interval=0.5)
 
+    @staticmethod
+    def allow(neighbours):
+        with open(NEIGHBOURS, "w") as file:
+            file.write(str(neighbours))
+
     def join(self, host):
         token = self.hosts[0].weft("token", "create", "--node", host.name, "--allow", "ns/default/sa/*")["token"]
         return host.weft("join", "-", input=token)
@@ -103,6 +116,9 @@ class Mesh(Contender):
         return int(found[1]) if found else 0
 
     def stop(self):
+        if self.neighbours:
+            self.allow(int(self.neighbours))
+            self.neighbours = None
         for asked in self.asked:
             asked.close()
         for host in self.hosts:
