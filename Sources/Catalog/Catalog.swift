@@ -41,12 +41,14 @@ package final class Catalog {
     private var timers: [TimerID] = []
     private var commitTimer: TimerID?
     private var publishTimer: TimerID?
+    private var publishing: PacedWork
     private var saveTimer: TimerID?
     private var exchangeTimer: TimerID?
 
     package init(_ configuration: CatalogConfiguration, logger: Logger, clock: @escaping @Sendable () -> WallTime = { .now() }) {
         self.configuration = configuration
         self.logger = logger
+        publishing = PacedWork(least: configuration.debounce, most: configuration.longestDebounce)
         store = CatalogStore(directory: configuration.directory)
         keys = RecordKeys(clock: clock)
         core = CatalogCore(
@@ -214,12 +216,14 @@ package final class Catalog {
 
     private func schedulePublish() {
         guard publishTimer == nil, isStarted else { return }
-        publishTimer = ControlLoop.shared.after(configuration.debounce) { [weak self] in self?.publishNow() }
+        publishTimer = ControlLoop.shared.after(publishing.wait) { [weak self] in self?.publishNow() }
     }
 
     func publishNow() {
         if let publishTimer { ControlLoop.shared.cancel(publishTimer) }
         publishTimer = nil
+        let start = MonotonicTime.now()
+        defer { publishing.ran(for: .now() - start) }
         let fresh = core.view()
         let nodesChanged = fresh.nodes.map(\.info) != view.nodes.map(\.info)
         view = fresh

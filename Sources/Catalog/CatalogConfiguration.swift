@@ -15,6 +15,8 @@ package struct CatalogConfiguration: Sendable {
     package var batch: Duration = .milliseconds(5)
     /// How long changes are collected before the view is published. Changes of local health are published at once.
     package var debounce: Duration = .milliseconds(10)
+    /// The most that grows to while a view costs much, so that publishing takes a fifth of the control loop's time at most.
+    package var longestDebounce: Duration = .milliseconds(100)
     /// How often digests are compared with one random peer.
     package var exchange: Duration = .seconds(5)
     /// How long after a change what is known of other nodes is saved.

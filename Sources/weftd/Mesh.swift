@@ -53,6 +53,7 @@ final class Mesh {
     /// Its capture is in force, or not wanted.
     var isComplete: Bool { capture.isRunning || !configuration.capture.enabled }
     private var snapshotTimer: TimerID?
+    private var snapshots = PacedWork(least: .milliseconds(2), most: .milliseconds(100))
     private var rejoinTimer: TimerID?
     private var onServing: [@Control () -> Void] = []
     private let lookup: CallerLookup
@@ -256,13 +257,15 @@ final class Mesh {
             return publish()
         }
         guard snapshotTimer == nil else { return }
-        snapshotTimer = ControlLoop.shared.after(.milliseconds(2)) { [weak self] in
+        snapshotTimer = ControlLoop.shared.after(snapshots.wait) { [weak self] in
             self?.snapshotTimer = nil
             self?.publish()
         }
     }
 
     private func publish() {
+        let start = MonotonicTime.now()
+        defer { snapshots.ran(for: .now() - start) }
         var subsets: [Subset: Naming.NameTable.Entry] = [:]
         for view in catalog.view.services {
             for item in view.subsets { subsets[item.subset] = .init(v4: item.addresses.v4, v6: item.addresses.v6, ports: [view.service.port]) }
