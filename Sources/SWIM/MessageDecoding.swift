@@ -41,7 +41,7 @@ private struct Fields {
     var meta: [UInt8] = []
     /// Nil when they contradict themselves.
     var versions = ProtocolVersions(wire: [])
-    var payload: [UInt8] = []
+    var payload: [UInt8]?
     var state: UInt8 = 0
     var wantsNack = false
     var sawRefusal = false

@@ -91,9 +91,11 @@ extension Sender {
 extension Ack {
     fileprivate func write(to writer: inout MessagePackWriter) {
         writer.bytes.append(Wire.ack)
-        writer.map(2)
-        writer.key("Payload")
-        writer.rawOrNil(payload)
+        writer.map(payload == nil ? 1 : 2)
+        if let payload {
+            writer.key("Payload")
+            writer.rawOrNil(payload)
+        }
         writer.key("SeqNo")
         writer.unsigned(UInt64(sequence))
     }

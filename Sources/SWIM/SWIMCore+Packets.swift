@@ -29,7 +29,7 @@ extension SWIMCore {
         let address = replyAddress(ping.sender, source)
         // News is for members: a stranger's source address may be somebody else's, who would get forty bytes for each of the stranger's.
         let isMember = ping.sender.flatMap { roster[$0.name]?.member.address } == address
-        transmit(.ack(Ack(sequence: ping.sequence, payload: [])), withNews: isMember, to: address, &turn)
+        transmit(.ack(Ack(sequence: ping.sequence, payload: nil)), withNews: isMember, to: address, &turn)
     }
 
     /// Where a message says its answer should go, if that is where it came from or a member; else where it came from:

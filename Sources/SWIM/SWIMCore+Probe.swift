@@ -167,7 +167,7 @@ extension SWIMCore {
         } else if let relay = relays.removeValue(forKey: sequence) {
             turn.cancel(.relayNack(sequence))
             turn.cancel(.relayEnd(sequence))
-            transmit(.ack(Ack(sequence: relay.sequence, payload: [])), withNews: false, to: relay.requester, &turn)
+            transmit(.ack(Ack(sequence: relay.sequence, payload: nil)), withNews: false, to: relay.requester, &turn)
         }
     }
 

@@ -73,7 +73,7 @@ extension SWIMCore {
                 refuse(.notForUs, from: source, &turn)
                 return turn.effects.append(.close(id))
             }
-            reply(id, .ack(Ack(sequence: ping.sequence, payload: [])), &turn)
+            reply(id, .ack(Ack(sequence: ping.sequence, payload: nil)), &turn)
         case .pushPull(let exchange):
             if let problem = incompatibility(exchange.nodes) {
                 // memberlist answers and then throws the state away in silence; the other side should know.

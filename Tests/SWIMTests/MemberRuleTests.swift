@@ -175,11 +175,11 @@ import Testing
         bench.alive("m", 3, incarnation: 9)
         bench.alive("m", 4, incarnation: 9)
         #expect(Self.pings(bench, to: 3).count == 1 && Self.pings(bench, to: 4).isEmpty, "one claimant, asked once in ten seconds")
-        bench.receive(.ack(Ack(sequence: claimant.sequence, payload: [])))
+        bench.receive(.ack(Ack(sequence: claimant.sequence, payload: nil)))
         #expect(bench.events.isEmpty, "the member may be gone")
-        bench.receive(.ack(Ack(sequence: member.sequence, payload: [])))
+        bench.receive(.ack(Ack(sequence: member.sequence, payload: nil)))
         #expect(bench.kinds == [.contested] && bench.events[0].cause == .claimed(by: Bench.address(3)) && bench.core.counters.contests == 1)
-        bench.receive(.ack(Ack(sequence: claimant.sequence, payload: [])))
+        bench.receive(.ack(Ack(sequence: claimant.sequence, payload: nil)))
         #expect(bench.kinds == [.contested], "an answer counts once")
     }
 
@@ -189,7 +189,7 @@ import Testing
         bench.clear()
         bench.alive("m", 3, incarnation: 9)
         let member = try #require(Self.pings(bench, to: 2).first)
-        bench.receive(.ack(Ack(sequence: member.sequence, payload: [])))
+        bench.receive(.ack(Ack(sequence: member.sequence, payload: nil)))
         bench.advance(.milliseconds(600))
         #expect(bench.core.claimants.isEmpty && bench.kinds.isEmpty && bench.core.contests(bench.now).isEmpty)
         #expect(bench.core.member("m")?.address == Bench.address(2))
@@ -222,7 +222,7 @@ import Testing
             var bench = Bench()
             bench.receive(.alive(Alive(incarnation: 6, node: "own", address: Bench.address(4), meta: [], versions: PoolKind.serf.versions)))
             let ping = try #require(Self.pings(bench, to: 4).first)
-            if answers { bench.receive(.ack(Ack(sequence: ping.sequence, payload: []))) }
+            if answers { bench.receive(.ack(Ack(sequence: ping.sequence, payload: nil))) }
             bench.advance(.milliseconds(600))
             #expect(bench.ownIncarnation == (answers ? 1 : 7))
             #expect(bench.kinds == (answers ? [.contested] : []) && bench.core.awareness == 0)

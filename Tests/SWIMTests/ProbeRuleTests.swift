@@ -23,7 +23,7 @@ import Testing
         }
         return nil
     }
-    static func acknowledge(_ bench: inout Bench, _ sequence: UInt32) { bench.receive(.ack(Ack(sequence: sequence, payload: []))) }
+    static func acknowledge(_ bench: inout Bench, _ sequence: UInt32) { bench.receive(.ack(Ack(sequence: sequence, payload: nil))) }
 
     @Test func everyPeerIsProbedOncePerRound() throws {
         var bench = Self.bench(8)
@@ -106,7 +106,7 @@ import Testing
         let ping = try #require(Self.nextPing(&bench))
         bench.advance(.milliseconds(600))
         let dial = try #require(bench.dials.first)
-        let answer = try #require(bench.core.codec.seal(.ack(Ack(sequence: ping.sequence, payload: [])), dialled: false))
+        let answer = try #require(bench.core.codec.seal(.ack(Ack(sequence: ping.sequence, payload: nil)), dialled: false))
         bench.step(.answer(dial.id, answer))
         bench.advance(.milliseconds(450))
         #expect(bench.state(ping.node) == .alive)
@@ -314,7 +314,7 @@ import Testing
         #expect(ping.sequence != 77)
         bench.sent = []
         bench.receive(.ack(Ack(sequence: ping.sequence, payload: [1, 2, 3])), from: 3)
-        #expect(bench.sent.contains { $0.to == Bench.address(2) && $0.message == .ack(Ack(sequence: 77, payload: [])) })
+        #expect(bench.sent.contains { $0.to == Bench.address(2) && $0.message == .ack(Ack(sequence: 77, payload: nil)) })
         bench.sent = []
         bench.advance(.milliseconds(600))
         #expect(!bench.sent.contains { if case .nack = $0.message { true } else { false } })
@@ -353,7 +353,7 @@ import Testing
         var bench = Self.bench(1)
         bench.receive(.ping(Ping(sequence: 5, node: "own", sender: nil)), from: 44)
         #expect(bench.sent.last?.to == Bench.address(44))
-        #expect(bench.sent.contains { $0.message == .ack(Ack(sequence: 5, payload: [])) })
+        #expect(bench.sent.contains { $0.message == .ack(Ack(sequence: 5, payload: nil)) })
         bench.clear()
         bench.receive(.ping(Ping(sequence: 6, node: "somebody else", sender: nil)), from: 44)
         #expect(bench.sent.isEmpty)

@@ -126,7 +126,7 @@ import Testing
         case .ack(let ack):
             #expect(type == "ack")
             #expect(ack.sequence == body?["SeqNo"]?.number.map(UInt32.init))
-            #expect(ack.payload.isEmpty == (body?["Payload"] == .null))
+            #expect(ack.payload?.isEmpty == (body?["Payload"] == .null))
         case .nack(let sequence):
             #expect(type == "nack")
             #expect(sequence == body?["SeqNo"]?.number.map(UInt32.init))
