@@ -5,7 +5,9 @@ Both programs (pool/ in Swift, memberlist/ in Go) take the same steps and print 
 
 import json
 import os
+import signal
 import subprocess
+import threading
 import time
 
 from clients import ROOT
@@ -132,6 +134,36 @@ def lossy(nodes, percent):
     return sample
 
 
+def paused(nodes, pause=10, rest=20):
+    """All members stop for some seconds, as when their machine is moved or its disk hangs, and go on; again and again."""
+
+    def sample(scenario, contender, seconds):
+        over = threading.Event()
+
+        def pauses(pid):
+            while not over.wait(rest / 2):
+                os.kill(pid, signal.SIGSTOP)
+                over.wait(pause)
+                os.kill(pid, signal.SIGCONT)
+                over.wait(rest / 2)
+
+        hand = None
+        try:
+            for report in contender.begin(nodes, ["join", "settle=20", f"watch={seconds:.0f}"]):
+                if report["step"] == "settle":
+                    hand = threading.Thread(target=pauses, args=(contender.process.pid,))
+                    hand.start()
+                elif report["step"] == "watch":
+                    return figures(report, ("suspicions", "false_deaths"))
+        finally:
+            over.set()
+            if hand:
+                hand.join()
+        raise Failure(f"{contender.name}: it told nothing")
+
+    return sample
+
+
 def starved(nodes, seconds_of_hog=15):
     """One processor, shared with a program that never rests and weighs thirty times as much."""
 
@@ -182,6 +214,8 @@ SCENARIOS = [
     *(scenario(f"loss-{percent}", f"Gossip: 100 members, {percent} % of the datagrams lost", [
         Row("false_deaths", "healthy members declared dead", "", limit=0, peers=PEER), also("suspicions", "suspicions", ""),
         Row("bytes", "sent by UDP for each member", "B/s", ratio=1, peers=PEER)], lossy(100, percent), seconds=60, rounds=1) for percent in (5, 10, 20)),
+    scenario("paused", "Gossip: 100 members in one process, stopped for 10 s of every 30 s", [
+        Row("false_deaths", "healthy members declared dead", "", limit=0, peers=PEER), also("suspicions", "suspicions", "")], paused(100), seconds=90, rounds=1),
     scenario("starved", "Gossip: 200 members in one process with 3 % of a processor", [
         Row("false_deaths", "healthy members declared dead", "", limit=0, peers=PEER), Row("storm", "traffic against that at rest", "×", limit=5, peers=PEER),
         also("suspicions", "suspicions", "")], starved(200)),
