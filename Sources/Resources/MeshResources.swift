@@ -42,6 +42,9 @@ package final class MeshResources {
         core = ResourceCore(node: node, limits: ResourceLimits(), authority: keys.authority)
     }
 
+    /// Where they are within the agent's state directory.
+    package nonisolated static func directory(state: String) -> String { "\(state)/resources" }
+
     // MARK: Life
 
     /// Reads the files: what was in force when the node stopped is in force again.
@@ -50,11 +53,11 @@ package final class MeshResources {
         keys.use(credentials)
         let opened = try await store.open()
         for warning in opened.warnings { logger.warning("\(warning)") }
-        for stored in opened.stored {
+        core.restore(opened.stored.map(\.write), lastAgreed: opened.agreed, .now())
+        for stored in opened.stored where core.write(of: stored.write.key) == stored.write {
             if let good = stored.good { _ = book.update(good.key, good) }
             _ = book.update(stored.write.key, stored.write)
         }
-        core.restore(opened.stored.map(\.write), lastAgreed: opened.agreed, .now())
         isStarted = true
         perform()
         timers = [
@@ -66,6 +69,10 @@ package final class MeshResources {
         scheduleExchange()
         onChange?()
     }
+
+    /// Takes what is on disk away, after the node left its mesh.
+    @concurrent
+    package nonisolated static func forget(directory: String) async throws(MeshError) { try ResourceStore.wipe(directory) }
 
     /// New certificates, and with them perhaps other rights.
     package func use(_ credentials: CredentialSet) { keys.use(credentials) }

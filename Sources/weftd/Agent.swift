@@ -9,6 +9,7 @@ import MeshModel
 import Platform
 import Proxy
 import Reactor
+import Resources
 import Settings
 import Telemetry
 import YAML
@@ -106,6 +107,11 @@ final class Agent {
     func stopMesh(grace: Duration) async {
         await mesh?.stop(grace: grace)
         mesh = nil
+    }
+
+    /// After the node left its mesh: that mesh's configuration stays in it.
+    func forgetResources() async throws(MeshError) {
+        try await MeshResources.forget(directory: MeshResources.directory(state: configuration.state))
     }
 
     private func credentialsChanged(_ credentials: CredentialSet?) {

@@ -40,7 +40,9 @@ struct AgentAPI: AgentControl {
     func join(_ request: ManagementAPI.JoinRequest) async throws(APIError) -> JoinReport {
         try await explained { () async throws(MeshError) in
             if request.replace, agent.mesh != nil { await agent.stopMesh(grace: .seconds(1)) }
+            let before = agent.identity.mesh?.trustDomain
             try await agent.identity.join(request.token, node: agent.configuration.node.name, replace: request.replace)
+            if let before, before != agent.identity.mesh?.trustDomain { try await agent.forgetResources() }
             let credentials = try await startOrUndo(force: false)
             return JoinReport(
                 trustDomain: credentials.trustDomain, node: credentials.mesh.node, identity: credentials.nodeIdentity.description,
@@ -75,6 +77,7 @@ struct AgentAPI: AgentControl {
             }
             await agent.stopMesh(grace: .seconds(2))
             try await agent.identity.leave(force: request.force)
+            try await agent.forgetResources()
             agent.notifier.status(agent.statusLine)
             return LeaveReport(node: record.node, trustDomain: record.trustDomain)
         }

@@ -86,7 +86,7 @@ final class Mesh {
                 info: loaded.configuration.nodeInfo(addresses, version: WeftVersion.current), trustDomain: credentials.trustDomain,
                 directory: "\(loaded.configuration.state)/catalog", mark: mark),
             logger: logger)
-        resources = MeshResources(node: loaded.configuration.node.name, directory: "\(loaded.configuration.state)/resources", logger: logger)
+        resources = MeshResources(node: loaded.configuration.node.name, directory: MeshResources.directory(state: loaded.configuration.state), logger: logger)
         joinServer = JoinServer(identity)
         let (engine, lookup) = (capture, self.lookup)
         dns = DNSServer(loaded.configuration.dnsOptions(), logger: logger) { client, local, transport in

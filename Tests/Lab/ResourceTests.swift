@@ -106,6 +106,11 @@ extension Lab {
                 try Clock.until("c is known to be gone", seconds: 30) { try a.members()["c"]?.state == .dead }
                 let status = try a.weft("rollout", "status", "--timeout", "10s")
                 #expect(status.succeeded && status.out.contains("2 of 2") && status.errors.contains("gone, and not asked: c"), "\(status.out)\(status.errors)")
+
+                // Who leaves takes nothing along.
+                #expect(Files.names(in: "\(b.directory)/state/resources").contains { $0.hasSuffix(".json") })
+                #expect(try b.weft("leave").succeeded)
+                #expect(!Files.exists("\(b.directory)/state/resources"))
             }
         }
     }

@@ -63,6 +63,23 @@ struct CoreTests {
         }
     }
 
+    @Test func `what is on the disk of another mesh, or changed there, is not taken up`() throws {
+        var world = World(["a": [.admin], "b": [.admin]])
+        world.write("a", key("x"), "one")
+        world.write("a", key("y"), "one")
+        let writes = world.nodes["a"]!.core.writes
+        let changed = ResourceWrite(
+            key: writes[0].key, version: writes[0].version, payload: Array("two".utf8), replaces: nil, certificate: writes[0].certificate,
+            signature: writes[0].signature)
+        world.input("b") { $0.restore([changed, writes[1]], lastAgreed: nil, $1) }
+        #expect(world.text("b", key("x")) == nil)
+        #expect(world.text("b", key("y")) == "one")
+        #expect(world.events["b"]!.contains { "\($0)".contains("received from disk, is refused") })
+        var other = World(["a": [], "b": [.admin]])
+        other.input("b") { $0.restore(writes, lastAgreed: nil, $1) }
+        #expect(other.nodes["b"]!.core.count == 0)
+    }
+
     @Test func `a peer that goes on passing on what it should have refused is left`() throws {
         var world = World(["a": [.admin], "b": [], "c": []])
         world.connect(["b", "c"])

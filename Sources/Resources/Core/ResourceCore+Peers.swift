@@ -1,4 +1,3 @@
-import MeshModel
 import Platform
 
 /// Inputs from peers: other nodes with a stream to this one, whose names their certificates proved.
@@ -180,8 +179,7 @@ extension ResourceCore {
     private mutating func check(_ write: ResourceWrite, _ now: Moment) throws(ResourceRefusal) {
         try bounds(write, now)
         if entries[write.key] == nil, isSettled, isOlder(write.version.time.wall, now) { throw .tooOld }
-        let rights = try authority.verify(write.signedBytes, write).get()
-        guard rights.allow(namespace: write.key.namespace) else { throw .noRight(author: write.version.author, namespace: write.key.namespace) }
+        try verify(write)
         var rate = rates[write.version.author] ?? TokenBucket(burst: limits.burstPerAuthor, now: now.monotonic)
         let isFree = rate.take(1, rate: limits.ratePerAuthor, burst: limits.burstPerAuthor, now: now.monotonic)
         rates[write.version.author] = rate

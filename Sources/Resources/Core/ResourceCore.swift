@@ -126,12 +126,21 @@ package struct ResourceCore: Sendable {
         return version
     }
 
-    /// Takes up what was on disk, before any peer is connected. It was checked when it came, and its author's certificate may have ended since.
+    /// Takes up what was on disk, before any peer is connected. It is verified like anything else: the disk may be of another mesh.
     ///
     /// - Parameter lastAgreed: when the node last agreed with a settled one; nil when it never did.
     package mutating func restore(_ writes: [ResourceWrite], lastAgreed: WallTime?, _ now: Moment) {
-        for write in writes where (entries[write.key]?.write.version ?? .init(time: .zero, author: "")) < write.version { put(write) }
-        effects = []
+        for write in writes where (entries[write.key]?.write.version ?? .init(time: .zero, author: "")) < write.version {
+            do throws(ResourceRefusal) {
+                try verify(write)
+                put(write)
+            } catch {
+                counters.refused[error.code, default: 0] += 1
+                tell(.refused(error, write.key, write.version, peer: "disk"), now)
+            }
+        }
+        // Nothing of it has to be written again.
+        effects = effects.filter { if case .event = $0 { true } else { false } }
         self.lastAgreed = lastAgreed
         isSettled = lastAgreed.map { !isOlder($0, now) } ?? false
         expire(now)
@@ -163,6 +172,12 @@ package struct ResourceCore: Sendable {
         digest.toggle(old.mark)
         bytes -= old.write.cost
         effects.append(.changed(key))
+    }
+
+    /// That its author signed it, with a certificate that was valid then and allowed it.
+    func verify(_ write: ResourceWrite) throws(ResourceRefusal) {
+        let rights = try authority.verify(write.signedBytes, write).get()
+        guard rights.allow(namespace: write.key.namespace) else { throw .noRight(author: write.version.author, namespace: write.key.namespace) }
     }
 
     func bounds(_ write: ResourceWrite, _ now: Moment) throws(ResourceRefusal) {

@@ -1,3 +1,4 @@
+import Glibc
 import Identity
 import MeshModel
 import Platform
@@ -53,6 +54,14 @@ actor ResourceStore {
         let agreed = try AtomicFile.read("\(directory)/agreed.json", secret: false, maximumBytes: 4_096)
             .flatMap { try? StateJSON.decode(AgreedFile.self, from: $0) }
         return (stored, agreed.map { WallTime(seconds: $0.seconds) }, warnings)
+    }
+
+    /// Removes the files, and the directory when nothing else is in it.
+    static func wipe(_ directory: String) throws(MeshError) {
+        for name in IdentityStore.names(in: directory) where name.hasSuffix(".json") || name.hasSuffix(".json.new") {
+            try AtomicFile.remove("\(directory)/\(name)")
+        }
+        rmdir(directory)
     }
 
     func write(_ change: Change) throws(MeshError) {
