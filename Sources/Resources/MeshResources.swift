@@ -22,7 +22,7 @@ package final class MeshResources {
 
     let logger: Logger
     let store: ResourceStore
-    private let keys: ResourceKeys
+    private let keys: RecordKeys
     private(set) var core: ResourceCore
     private(set) var book = ResourceBook()
     private var timers: [TimerID] = []
@@ -38,8 +38,8 @@ package final class MeshResources {
     package init(node: String, directory: String, logger: Logger, clock: @escaping @Sendable () -> WallTime = { .now() }) {
         self.logger = logger
         store = ResourceStore(directory: directory)
-        keys = ResourceKeys(clock: clock)
-        core = ResourceCore(node: node, limits: ResourceLimits(), authority: keys.authority)
+        keys = RecordKeys(clock: clock)
+        core = ResourceCore(node: node, limits: ResourceLimits(), authority: keys.resourceAuthority)
     }
 
     /// Where they are within the agent's state directory.
