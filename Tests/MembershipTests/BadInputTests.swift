@@ -31,7 +31,7 @@ import Testing
     }
 
     fileprivate static func tenThousandMembers() async throws {
-        try await Pool.with(port: Pool.port(20)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1)
             let b = try await pool.start("b", 2)
             #expect(await b.join([a.configuration.bind]).contacted == 1)
@@ -54,7 +54,7 @@ import Testing
     }
 
     fileprivate static func fullExchanges() async throws {
-        try await Pool.with(port: Pool.port(21)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1) { $0.timers.streamTimeout = .seconds(20) }
             for round in 0..<2 {
                 let nodes = (0..<500).map { number in
@@ -104,7 +104,7 @@ import Testing
     // MARK: Room for streams
 
     @Test func aStreamThatGrowsOverItsBoundIsRefusedAndGivesItsRoomBack() async throws {
-        let address = SocketAddress(IPAddress(v4: 0x7f00_0109), port: Pool.port(17))
+        let address = SocketAddress(IPAddress(v4: 0x7f00_0109), port: Pool.port())
         let refusals = Refusals()
         let server = await StreamServer(
             timeout: .seconds(20), onRequest: { _, _, _ in }, onRefusal: { reason, _ in refusals.all.append(reason) })
@@ -143,7 +143,7 @@ import Testing
     // MARK: Without the key
 
     @Test func withoutTheKeyNothingIsBelievedWhetherForgedCutOrHeardBefore() async throws {
-        try await Pool.with(port: Pool.port(18)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let key = [UInt8](repeating: 7, count: 32)
             let a = try await pool.start("a", 1, keys: [key])
             let b = try await pool.start("b", 2, keys: [key])
@@ -179,7 +179,7 @@ import Testing
     // MARK: Other versions
 
     @Test func aNewerMemberIsUnderstoodAsFarAsItCanBe() async throws {
-        try await Pool.with(port: Pool.port(19)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1)
             let socket = try Socket.udp(SocketAddress(pool.address(3).ip, port: 0))
             // Fields that are not known yet, in a message that is; and a kind of message that is not known.

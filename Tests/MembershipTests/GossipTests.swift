@@ -12,7 +12,7 @@ import Testing
     // MARK: Names
 
     @Test func twoNodesOfOneNameAreToldOfAndTheFirstStays() async throws {
-        try await Pool.with(port: Pool.port(17)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1)
             let b = try await pool.start("b", 2)
             #expect(await b.join([a.configuration.bind]).contacted == 1)
@@ -28,7 +28,7 @@ import Testing
     }
 
     @Test func aNodeThatComesBackElsewhereTakesItsNameAlong() async throws {
-        try await Pool.with(port: Pool.port(18)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1)
             let b = try await pool.start("b", 2)
             #expect(await b.join([a.configuration.bind]).contacted == 1)
@@ -46,7 +46,7 @@ import Testing
     // MARK: Joining, leaving, failing, returning
 
     @Test func threeNodesJoinLeaveFailAndReturn() async throws {
-        try await Pool.with(port: Pool.port(0)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1, ["role": "web"])
             let b = try await pool.start("b", 2)
             let c = try await pool.start("c", 3)
@@ -89,7 +89,7 @@ import Testing
     }
 
     @Test func anEncryptedPoolTakesTheKeyAndRefusesOthers() async throws {
-        try await Pool.with(port: Pool.port(1)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let key = [UInt8](repeating: 7, count: 32)
             let old = [UInt8](repeating: 8, count: 16)
             let a = try await pool.start("a", 1, keys: [key, old])
@@ -118,7 +118,7 @@ import Testing
     }
 
     @Test func anotherLabelIsAnotherPool() async throws {
-        try await Pool.with(port: Pool.port(2)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1, label: "red")
             let b = try await pool.start("b", 2, label: "red")
             let c = try await pool.start("c", 3, label: "blue")
@@ -130,7 +130,7 @@ import Testing
     }
 
     @Test func aDeadSeedIsCalledAgainWhenItIsBack() async throws {
-        try await Pool.with(port: Pool.port(3)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1) { $0.timers.reconnectInterval = .milliseconds(500) }
             let result = await a.join([pool.address(2)])
             #expect(result.contacted == 0)
@@ -142,7 +142,7 @@ import Testing
     }
 
     @Test func aJoinThatIsWaitingEndsWithAStop() async throws {
-        try await Pool.with(port: Pool.port(4)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1)
             // Taken from the backlog by nobody: it neither answers nor refuses.
             let silent = try Socket.tcpListener(pool.address(2))
@@ -155,7 +155,7 @@ import Testing
     }
 
     @Test func aPeerThatNeverAnswersIsTimedOut() async throws {
-        try await Pool.with(port: Pool.port(5)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1) { $0.timers.streamTimeout = .milliseconds(200) }
             let silent = try Socket.tcpListener(pool.address(2))
             #expect(await a.join([pool.address(2)]).failures.map(\.failure) == [.timedOut])
@@ -164,7 +164,7 @@ import Testing
     }
 
     @Test func membersMayLiveAtIPv6AndOnOneHostAtSeveralPorts() async throws {
-        try await Pool.with(port: Pool.port(11)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1) { $0.bind = SocketAddress(.loopbackV6, port: pool.port) }
             let b = try await pool.start("b", 2) { $0.bind = SocketAddress(.loopbackV6, port: pool.port + 4) }
             #expect(await b.join([a.configuration.bind]).contacted == 1)
@@ -178,7 +178,7 @@ import Testing
     // MARK: Errors of the operator
 
     @Test func aPortInUseIsToldWithItsRemedy() async throws {
-        try await Pool.with(port: Pool.port(6)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             _ = try await pool.start("a", 1)
             let error = await #expect(throws: MeshError.self) { _ = try await pool.start("b", 1) }
             #expect(error?.code == "gossip_socket")
@@ -189,7 +189,7 @@ import Testing
     }
 
     @Test func aConfigurationThatCannotWorkIsRefused() async throws {
-        try await Pool.with(port: Pool.port(7)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             for (change, word) in [
                 ({ $0.bind = SocketAddress("0.0.0.0:7946")! }, "advertise"), ({ $0.name = "" }, "name"),
                 ({ $0.tags = ["t": String(repeating: "x", count: 600)] }, "metadata"), ({ $0.label = String(repeating: "l", count: 256) }, "label"),
@@ -210,7 +210,7 @@ import Testing
     // MARK: Rubbish
 
     @Test func rubbishIsCountedByItsReasonAndChangesNothing() async throws {
-        try await Pool.with(port: Pool.port(8)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1)
             let socket = try Socket.udp(SocketAddress(pool.address(2).ip, port: 0))
             for packet in [[0xee], [0xf4, 1, 65], [7, 200], [12, 0, 0, 0, 1], [], [4, 0x80]] as [[UInt8]] {
@@ -227,7 +227,7 @@ import Testing
     }
 
     @Test func streamsAreBoundedInNumberAndTime() async throws {
-        try await Pool.with(port: Pool.port(9)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1) { $0.timers.streamTimeout = .milliseconds(700) }
             var streams: [CInt] = []
             defer { for fd in streams { _ = OwnedFD(consuming: fd) } }
@@ -240,7 +240,7 @@ import Testing
     }
 
     @Test func aStreamOfRubbishIsClosedAndCounted() async throws {
-        try await Pool.with(port: Pool.port(10)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1)
             let fd = try Socket.connect(to: pool.address(1))
             let bytes = [UInt8]("GET / HTTP/1.1\r\n\r\n".utf8)

@@ -38,7 +38,7 @@ import Testing
     }
 
     @Test func readersWaitForAChangeForTheTimeoutAndNoLongerThanGossipLives() async throws {
-        try await Pool.with(port: Pool.port(15)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1)
             #expect(try await a.changes(after: nil, timeout: .seconds(60)) == .init(changes: [], last: 0, missed: 0))
             #expect(try await a.changes(after: 0, timeout: .milliseconds(30)).changes.isEmpty)
@@ -76,7 +76,7 @@ import Testing
     }
 
     @Test func oneReaderTooManyIsToldSo() async throws {
-        try await Pool.with(port: Pool.port(16)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let a = try await pool.start("a", 1)
             let waiting = (0..<Gossip.maximumReaders).map { _ in Task { try? await a.changes(after: 0, timeout: .seconds(60)) } }
             #expect(await eventually { await a.readers.count == Gossip.maximumReaders })

@@ -3,6 +3,7 @@ import Logging
 import MeshModel
 import Platform
 import Reactor
+import Synchronization
 
 @testable import Membership
 @testable import SWIM
@@ -12,8 +13,16 @@ import Reactor
 final class Pool {
     nonisolated static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-    /// Different for each test and, nearly always, each process.
-    nonisolated static func port(_ test: Int) -> UInt16 { UInt16(20_000 + (Int(getpid()) * 31 % 500) * 24 + test) }
+    /// Different for each call and, nearly always, each process.
+    nonisolated static func port() -> UInt16 {
+        let number = ports.withLock { last in
+            last += 1
+            return last
+        }
+        precondition(number < 48, "more pools than there are ports for a process")
+        return UInt16(20_000 + (Int(getpid()) * 31 % 250) * 48 + number)
+    }
+    private nonisolated static let ports = Mutex(0)
 
     nonisolated let port: UInt16
     private var gossips: [Gossip] = []

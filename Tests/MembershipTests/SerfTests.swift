@@ -14,7 +14,7 @@ import Testing
 struct SerfTests {
     @Test(arguments: [false, true])
     func aSerfAgentAndWeftSeeEachOtherJoinLeaveFailAndReturn(_ isEncrypted: Bool) async throws {
-        try await Pool.with(port: Pool.port(isEncrypted ? 13 : 12)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let key = [UInt8](0..<32)
             let keyText = isEncrypted ? "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" : nil
             let ours = try await pool.start("weft-a", 1, ["role": "mesh", "version": "1"], keys: isEncrypted ? [key] : [])
@@ -68,7 +68,7 @@ struct SerfTests {
     }
 
     @Test func aSerfAgentSeesUsFailAndReturn() async throws {
-        try await Pool.with(port: Pool.port(14)) { pool in
+        try await Pool.with(port: Pool.port()) { pool in
             let agent = try SerfAgent("serf-x", pool.address(2), tags: [], key: nil)
             defer { agent.kill() }
             try #require(await eventually { agent.members() != nil }, "the agent did not start")
