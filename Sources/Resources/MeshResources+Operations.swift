@@ -29,7 +29,6 @@ extension MeshResources {
     package var all: [Status] {
         core.writes.filter { !$0.isDeletion }.map { Status(write: $0, problem: book.problem($0.key) ?? "") }
     }
-    package func version(of key: ResourceKey) -> ResourceVersion? { core.version(of: key) }
 
     /// Writes documents, or says for each what writing it would do.
     ///

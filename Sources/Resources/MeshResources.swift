@@ -118,7 +118,7 @@ package final class MeshResources {
             let message = try ResourceWire.decode(frame)
             input { $0.received(message, from: peer, .now()) }
         } catch {
-            logger.warning("a message of node \(peer) about resources cannot be read: \(error)")
+            input { $0.receivedMalformed(error, from: peer, .now()) }
         }
     }
 
@@ -204,7 +204,7 @@ package final class MeshResources {
         let text = event.description.printable
         switch event {
         case .written: logger.notice("\(text)")
-        case .refused, .concurrent, .dropped, .apart, .away: logger.warning("\(text)")
+        case .refused, .unreadable, .concurrent, .dropped, .apart, .away: logger.warning("\(text)")
         }
     }
 

@@ -47,6 +47,9 @@ extension AgentAPI {
         text.single("weft_resources_settled", .gauge, help: "1 when the node knows what was deleted lately.", mesh.resources.isSettled ? 1 : 0)
         text.single("weft_resource_writes_taken_total", .counter, help: "Writings of resources taken from other nodes.", Double(counters.taken))
         text.single("weft_resource_writes_concurrent_total", .counter, help: "Writings over what their author had not seen.", Double(counters.concurrent))
+        text.single(
+            "weft_resources_dropped_total", .counter, help: "Resources given up because a node that was not away did not know them.", Double(counters.dropped))
+        text.single("weft_resource_events_untold_total", .counter, help: "Events about resources that came too fast for the journal.", Double(counters.untold))
         text.family("weft_resource_writes_refused_total", .counter, help: "Writings of resources that were refused, by reason.", Self.byReason(counters.refused))
     }
 

@@ -93,6 +93,16 @@ struct CoreTests {
         #expect(world.nodes["b"]!.core.counters.refused["bad_signature"] == 51)
     }
 
+    @Test func `a peer whose messages cannot be read is told of in bounds, counted and left`() {
+        var world = World(["a": [.admin], "b": []])
+        world.connect(["a", "b"])
+        for _ in 0..<60 { world.input("a") { $0.receivedMalformed(.malformed("no JSON"), from: "b", $1) } }
+        #expect(!world.nodes["a"]!.reach.contains("b"))
+        #expect(world.nodes["a"]!.core.counters.refused["malformed"] == 51)
+        #expect(world.events["a"]!.count <= Int(world.limits.eventBurst))
+        #expect(world.nodes["a"]!.core.counters.untold > 0)
+    }
+
     @Test func `a change against another version than is there is refused`() throws {
         var world = three()
         let result4 = try world.write("a", key("x"), "one").get()

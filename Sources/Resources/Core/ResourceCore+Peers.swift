@@ -20,7 +20,6 @@ extension ResourceCore {
     package mutating func exchange(random: UInt64) {
         guard !peers.isEmpty else { return }
         let names = peers.keys.sorted()
-        counters.comparisons += 1
         effects.append(.send(.summary(digest: digest.whole, isSettled: isSettled), to: names[Int(random % UInt64(names.count))]))
     }
 
@@ -46,7 +45,7 @@ extension ResourceCore {
     package mutating func received(_ message: ResourceMessage, from peer: String, _ now: Moment) {
         guard peers[peer] != nil else { return }
         switch message {
-        case .summary, .parts:
+        case .summary, .parts, .have(_, parts: .some):
             guard peers[peer]?.patience.take(1, rate: 10, burst: 100, now: now.monotonic) == true else { return }
         case .have, .want, .writes, .gone: break
         }
@@ -68,7 +67,20 @@ extension ResourceCore {
         }
     }
 
+    /// Something came that cannot be read at all.
+    package mutating func receivedMalformed(_ reason: ResourceRefusal, from peer: String, _ now: Moment) {
+        guard peers[peer] != nil else { return }
+        counters.refused[reason.code, default: 0] += 1
+        tell(.unreadable(reason, peer: peer), now)
+        blame(peer, now)
+    }
+
     // MARK: Private
+
+    /// A peer that checks what it receives, and says what can be read, is never blamed.
+    private mutating func blame(_ peer: String, _ now: Moment) {
+        if peers[peer]?.faults.take(1, rate: 0.1, burst: limits.faultsPerPeer, now: now.monotonic) == false { effects.append(.disconnect(peer)) }
+    }
 
     private mutating func agreed(with peer: String, _ now: Moment) {
         guard let other = peers[peer] else { return }
@@ -150,11 +162,7 @@ extension ResourceCore {
         for write in writes.prefix(limits.resources) {
             peers[peer]?.asked.remove(write.key)
             if asked[write.key] == peer { asked[write.key] = nil }
-            counters.received += 1
-            guard write.version > entries[write.key]?.write.version ?? .init(time: .zero, author: "") else {
-                counters.known += 1
-                continue
-            }
+            guard write.version > entries[write.key]?.write.version ?? .init(time: .zero, author: "") else { continue }
             do throws(ResourceRefusal) {
                 try check(write, now)
             } catch {
@@ -193,9 +201,7 @@ extension ResourceCore {
             guard let oldest = refused.min(by: { $0.value.expires < $1.value.expires })?.key else { return }
             refused[oldest] = nil
         }
-        if reason.blamesRelay, peers[peer]?.faults.take(1, rate: 0.1, burst: limits.faultsPerPeer, now: now.monotonic) == false {
-            effects.append(.disconnect(peer))
-        }
+        if reason.blamesRelay { blame(peer, now) }
         let wait = reason.isPassing ? Duration.seconds(5) : limits.refusedLife
         refused[write.key] = Refused(version: write.version, reason: reason, expires: now.monotonic + wait)
     }

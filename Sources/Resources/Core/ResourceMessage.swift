@@ -44,6 +44,7 @@ package enum ResourceEffect: Hashable, Sendable {
 package enum ResourceEvent: Hashable, Sendable, CustomStringConvertible {
     case written(ResourceKey, ResourceVersion, isDeletion: Bool)
     case refused(ResourceRefusal, ResourceKey, ResourceVersion, peer: String)
+    case unreadable(ResourceRefusal, peer: String)
     case concurrent(ResourceKey, winner: ResourceVersion, loser: ResourceVersion)
     case dropped(ResourceKey, ResourceVersion, peer: String)
     case apart(ResourceKey, ResourceVersion, peer: String)
@@ -53,6 +54,7 @@ package enum ResourceEvent: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .written(let key, let version, let isDeletion): "\(key) was \(isDeletion ? "deleted" : "written") by node \(version.author) (version \(version))"
         case .refused(let reason, let key, let version, let peer): "\(key) of version \(version), received from \(peer), is refused: \(reason)"
+        case .unreadable(let reason, let peer): "a message of node \(peer) about resources is refused: \(reason)"
         case .concurrent(let key, let winner, let loser):
             "\(key): node \(winner.author) replaced what \(loser.author) had written meanwhile, without having seen it (\(winner) over \(loser)); "
                 + "`weft apply` again on one of them if the other was meant"

@@ -75,15 +75,11 @@ package enum ResourceRefusal: Error, Hashable, Sendable, CustomStringConvertible
 /// Counts since the start, for metrics.
 package struct ResourceCounters: Hashable, Sendable {
     package var refused: [String: UInt64] = Dictionary(uniqueKeysWithValues: ResourceRefusal.codes.map { ($0, 0) })
-    package var received: UInt64 = 0
     package var taken: UInt64 = 0
-    /// Writings that said nothing new.
-    package var known: UInt64 = 0
     /// Writings whose author had not seen what they replaced.
     package var concurrent: UInt64 = 0
     /// Resources that were given up because a node that was not away did not know them.
     package var dropped: UInt64 = 0
-    package var comparisons: UInt64 = 0
     /// Events that were counted but not told, because too many came at once.
     package var untold: UInt64 = 0
     package init() {}

@@ -10,7 +10,7 @@ package enum ResourceValue: Hashable, Sendable {
 package struct ResourceKind: Sendable {
     package let name: String
     package let group: String
-    /// Of its API, the preferred one first. They are written alike.
+    /// Of its API, which are written alike.
     package let versions: [String]
     package let isNamespaced: Bool
     /// What people may call it on the command line, lower case.
@@ -20,8 +20,6 @@ package struct ResourceKind: Sendable {
 
     /// All of them. Another kind is a line here and a reader.
     package static let all: [ResourceKind] = [destinationRule]
-
-    package var apiVersion: String { "\(group)/\(versions[0])" }
 
     /// The kind that a person names: by its name or an alias, in any case.
     package static func named(_ word: String) -> ResourceKind? {
