@@ -75,17 +75,21 @@ package struct Scenario {
 
     /// False when the run ends before all hold the truth and before they must: the bound of a thousand nodes is longer than ten minutes.
     private mutating func converge() -> Bool {
+        guard let time = agree() else { return false }
+        world.figures.convergences.append(time)
+        return true
+    }
+
+    /// How long it takes until all hold the truth; nil when the run ends before.
+    private func agree() -> Duration? {
         let begin = world.now
         let bound = world.convergenceBound
         let step = world.pace.isFullMesh ? Duration.milliseconds(250) : .seconds(2)
         while world.violation == nil {
-            guard let disagreement = world.disagreement() else {
-                world.figures.convergences.append(world.now - begin)
-                return true
-            }
+            guard let disagreement = world.disagreement() else { return world.now - begin }
             if !world.pace.isFullMesh, world.now - start >= duration {
                 world.figures.unjudged = world.now - begin
-                return false
+                return nil
             }
             if world.now - begin > bound {
                 world.fail(
@@ -93,12 +97,17 @@ package struct Scenario {
             }
             world.run(step)
         }
-        return false
+        return nil
     }
 
-    /// Nothing goes wrong, so nothing may change.
+    /// Nothing goes wrong, so nothing may change, once the questions from the bad time are over: one whose answer was lost may still end in a suspicion, which its
+    /// subject refutes.
     private func rest(_ duration: Duration) {
         let deaths = world.figures.deaths
+        if let calmSince = world.calmSince, world.now - calmSince < World.longestQuestion {
+            world.run(World.longestQuestion - (world.now - calmSince))
+            guard agree() != nil else { return }
+        }
         world.run(duration)
         guard world.violation == nil else { return }
         if let disagreement = world.disagreement() {

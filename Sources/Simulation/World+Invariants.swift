@@ -111,7 +111,7 @@ extension World {
     }
 
     /// A stream's timeout, and some time for late ones.
-    private static let longestQuestion = Duration.seconds(15)
+    static let longestQuestion = Duration.seconds(15)
 
     func checkRouting(_ node: Node, _ event: @autoclosure () -> String) {
         var states = [MemberState?](repeating: nil, count: count)
