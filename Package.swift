@@ -164,7 +164,7 @@ let package = Package(
                 "Platform", "MeshModel", "YAML", "Settings", "Netfilter", "TLS", "HTTPWire", "SWIM", "Plane", "Identity", "Catalog", "Resources", "Naming",
                 "Proxy", "ManagementAPI",
             ], path: "Tests/FuzzTargets", swiftSettings: strict),
-        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], exclude: ["Corpus"], swiftSettings: strict),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"], exclude: ["Corpus", "Found"], swiftSettings: strict),
         .testTarget(name: "LabTests", dependencies: ["Platform", "ManagementAPI"], path: "Tests/Lab", exclude: ["Programs"], swiftSettings: strict),
     ]
 )
