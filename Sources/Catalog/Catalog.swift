@@ -216,16 +216,16 @@ package final class Catalog {
 
     private func schedulePublish() {
         guard publishTimer == nil, isStarted else { return }
-        publishTimer = ControlLoop.shared.after(publishing.wait) { [weak self] in self?.publishNow() }
+        publishTimer = ControlLoop.shared.after(publishing.wait(.now())) { [weak self] in self?.publishNow() }
     }
 
     func publishNow() {
         if let publishTimer { ControlLoop.shared.cancel(publishTimer) }
         publishTimer = nil
         let start = MonotonicTime.now()
-        defer { publishing.ran(for: .now() - start) }
+        defer { publishing.ran(from: start, to: .now()) }
         let fresh = core.view()
-        let nodesChanged = fresh.nodes.map(\.info) != view.nodes.map(\.info)
+        let nodesChanged = !fresh.nodes.elementsEqual(view.nodes) { $0.info == $1.info }
         view = fresh
         if nodesChanged {
             links.plan.setNodes(core.nodeAddresses, .now())

@@ -13,7 +13,7 @@ package struct CatalogConfiguration: Sendable {
     package var limits = CatalogLimits()
     /// How long local changes are collected before they are signed and sent.
     package var batch: Duration = .milliseconds(5)
-    /// How long changes are collected before the view is published. Changes of local health are published at once.
+    /// How long changes are collected between one view and the next. The first after a quiet time is published at once, and so is one of local health.
     package var debounce: Duration = .milliseconds(10)
     /// The most that grows to while a view costs much, so that publishing takes a fifth of the control loop's time at most.
     package var longestDebounce: Duration = .milliseconds(100)

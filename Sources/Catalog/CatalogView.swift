@@ -54,13 +54,18 @@ package struct CatalogView: Sendable, Equatable {
     }
 
     /// - Complexity: O(log services).
-    package func service(_ name: ServiceName) -> ServiceView? {
+    package func service(_ name: ServiceName) -> ServiceView? { services.place(of: name).map { services[$0] } }
+}
+
+extension [CatalogView.ServiceView] {
+    /// Where a service is among services in order of their names.
+    func place(of name: ServiceName) -> Int? {
         var low = 0
-        var high = services.count
+        var high = count
         while low < high {
             let middle = (low + high) / 2
-            if services[middle].service.name < name { low = middle + 1 } else { high = middle }
+            if self[middle].service.name < name { low = middle + 1 } else { high = middle }
         }
-        return low < services.count && services[low].service.name == name ? services[low] : nil
+        return low < count && self[low].service.name == name ? low : nil
     }
 }

@@ -1,11 +1,12 @@
-/// When work that is done anew after every change may be done again, so that it takes a small part of a thread however many changes come.
+/// When work that is done anew after changes may be done again, so that it takes a small part of a thread however many changes come.
 ///
-/// Changes that come while one waits make one run. The wait is `least` while runs are cheap, and grows with what the last one cost.
+/// The first change after a quiet time is not kept waiting. Those that come soon after a run make one run together: the pause between runs is `least` while
+/// they are cheap, and grows with what the last one cost.
 public struct PacedWork: Sendable {
     private let least: Duration
     /// No state is older than this, whatever it costs.
     private let most: Duration
-    private var last = Duration.zero
+    private var next: MonotonicTime?
 
     /// A run may take one part in so many of the time.
     private static let share = 5
@@ -15,9 +16,11 @@ public struct PacedWork: Sendable {
         self.most = most
     }
 
-    /// How long to wait after a change.
-    public var wait: Duration { min(most, max(least, last * (Self.share - 1))) }
+    /// How long to wait after a change; zero for none.
+    public func wait(_ now: MonotonicTime) -> Duration { next.map { max(.zero, $0 - now) } ?? .zero }
 
-    /// A run took this long.
-    public mutating func ran(for cost: Duration) { last = cost }
+    /// A run began and ended.
+    public mutating func ran(from start: MonotonicTime, to end: MonotonicTime) {
+        next = end + min(most, max(least, (end - start) * (Self.share - 1)))
+    }
 }

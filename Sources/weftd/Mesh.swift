@@ -53,6 +53,7 @@ final class Mesh {
     /// Its capture is in force, or not wanted.
     var isComplete: Bool { capture.isRunning || !configuration.capture.enabled }
     private var snapshotTimer: TimerID?
+    private(set) lazy var compiled = CompiledCatalog(node: configuration.node.name, names: names, tenants: proxy.tenants)
     private var snapshots = PacedWork(least: .milliseconds(2), most: .milliseconds(100))
     private var rejoinTimer: TimerID?
     private var onServing: [@Control () -> Void] = []
@@ -257,7 +258,7 @@ final class Mesh {
             return publish()
         }
         guard snapshotTimer == nil else { return }
-        snapshotTimer = ControlLoop.shared.after(snapshots.wait) { [weak self] in
+        snapshotTimer = ControlLoop.shared.after(snapshots.wait(.now())) { [weak self] in
             self?.snapshotTimer = nil
             self?.publish()
         }
@@ -265,14 +266,17 @@ final class Mesh {
 
     private func publish() {
         let start = MonotonicTime.now()
-        defer { snapshots.ran(for: .now() - start) }
-        var subsets: [Subset: Naming.NameTable.Entry] = [:]
-        for view in catalog.view.services {
-            for item in view.subsets { subsets[item.subset] = .init(v4: item.addresses.v4, v6: item.addresses.v6, ports: [view.service.port]) }
-        }
-        dns.update(Naming.NameTable(catalog.view.services.map(\.service), subsets: subsets))
+        defer { snapshots.ran(from: start, to: .now()) }
+        if compiled.follow(catalog.view) { dns.update(nameTable()) }
         let snapshot = makeSnapshot()
         proxy.apply(snapshot)
         capture.setInboundEndpoints(Array(snapshot.local.keys))
+    }
+    private func nameTable() -> NameTable {
+        var subsets: [Subset: NameTable.Entry] = [:]
+        for view in catalog.view.services {
+            for item in view.subsets { subsets[item.subset] = .init(v4: item.addresses.v4, v6: item.addresses.v6, ports: [view.service.port]) }
+        }
+        return NameTable(catalog.view.services.map(\.service), subsets: subsets)
     }
 }

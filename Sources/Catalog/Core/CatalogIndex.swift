@@ -8,16 +8,9 @@ struct CatalogIndex: Sendable {
     }
     private struct Entry {
         var endpoints: [Reference: (endpoint: Endpoint, port: UInt16)] = [:]
-        /// As of the last build; nil after a change.
-        var built: Built?
         var conflict: [UInt16: [String]] = [:]
         /// Versions beyond the bound, as last told.
         var refusedVersions = 0
-    }
-    private struct Built {
-        var endpoints: [CatalogView.EndpointView]
-        var port: UInt16
-        var subsets: [Subset]
     }
     /// Whether an origin's endpoints may get traffic, and whether what is known of it is from before this start.
     struct Reach: Hashable, Sendable {
@@ -30,11 +23,15 @@ struct CatalogIndex: Sendable {
     private var services: [ServiceName: Entry] = [:]
     private var byOrigin: [String: [RecordKey: ServiceName]] = [:]
     private var addresses: [ServiceName: VirtualIP.Pair] = [:]
-    private var sorted: [ServiceName] = []
-    private var namesChanged = false
-    private var subsets: [Subset] = []
-    private var subsetAddresses: [Subset: VirtualIP.Pair] = [:]
     private var rules: [ServiceName: [SubsetRule]] = [:]
+    /// As of the last build, in order; those of `changed` are behind.
+    private var built: [CatalogView.ServiceView] = []
+    private var changed: Set<ServiceName> = []
+    /// A service came or went, so addresses may move.
+    private var namesChanged = false
+    /// In order of `built`.
+    private var subsets: [[Subset]] = []
+    private var subsetAddresses: [Subset: VirtualIP.Pair] = [:]
 
     /// What nodes say of themselves, in order of their names; sorted again when one of them said something else.
     mutating func nodesInOrder() -> [NodeInfo] {
@@ -50,7 +47,7 @@ struct CatalogIndex: Sendable {
     /// Subsets that resources name; a version of the same name is not one any more. False when nothing was changed by it.
     mutating func setRules(_ fresh: [ServiceName: [SubsetRule]]) -> Bool {
         guard fresh != rules else { return false }
-        for name in Set(rules.keys).union(fresh.keys) where rules[name] != fresh[name] { services[name]?.built = nil }
+        for name in Set(rules.keys).union(fresh.keys) where rules[name] != fresh[name] { changed.insert(name) }
         rules = fresh
         return true
     }
@@ -75,7 +72,7 @@ struct CatalogIndex: Sendable {
             byOrigin[origin, default: [:]][key] = endpoint.service
             if services[endpoint.service] == nil { namesChanged = true }
             services[endpoint.service, default: Entry()].endpoints[reference] = (endpoint, port)
-            services[endpoint.service]?.built = nil
+            changed.insert(endpoint.service)
             return true
         case .opaque, nil:
             if key.kind == RecordKey.nodeKind, content == nil {
@@ -98,57 +95,74 @@ struct CatalogIndex: Sendable {
 
     /// The origin's reach changed.
     mutating func touch(_ origin: String) {
-        for service in Set((byOrigin[origin] ?? [:]).values) { services[service]?.built = nil }
+        changed.formUnion((byOrigin[origin] ?? [:]).values)
     }
 
     /// All services in order of their names. Conflicts about ports that were not there at the last build go to `conflicts`.
     mutating func build(_ reach: (String) -> Reach, conflicts: inout [CatalogEvent]) -> [CatalogView.ServiceView] {
-        let mayMove = namesChanged
-        if namesChanged {
-            sorted = services.keys.sorted()
-            addresses = VirtualIP.assign(sorted)
-            namesChanged = false
-        }
-        var views: [CatalogView.ServiceView] = []
-        views.reserveCapacity(sorted.count)
-        var wanted: [Subset] = []
-        for name in sorted {
-            // Beyond the virtual range's size the last names have no address and cannot be called.
-            guard let pair = addresses[name], let built = built(name, reach, &conflicts) else { continue }
-            views.append(.init(service: Service(name: name, port: built.port, addresses: pair), endpoints: built.endpoints))
-            wanted += built.subsets
-        }
-        if mayMove || wanted != subsets {
-            subsets = wanted
-            subsetAddresses = VirtualIP.assign(wanted, beside: addresses)
-        }
-        for index in views.indices {
-            views[index].subsets = (services[views[index].service.name]?.built?.subsets ?? []).compactMap { subset in
-                subsetAddresses[subset].map { addresses in
-                    .init(subset: subset, addresses: addresses, rule: rules[subset.service]?.first { $0.name == subset.version })
-                }
+        if namesChanged { assignPlaces() }
+        var subsetsChanged = namesChanged
+        var places: [Int] = []
+        for name in changed.sorted() {
+            guard let place = built.place(of: name), let fresh = view(name, reach, &conflicts) else { continue }
+            built[place] = fresh.view
+            if subsets[place] != fresh.subsets {
+                subsets[place] = fresh.subsets
+                subsetsChanged = true
             }
+            places.append(place)
         }
-        return views
+        changed = []
+        namesChanged = false
+        addressSubsets(of: subsetsChanged ? Array(built.indices) : places, anew: subsetsChanged)
+        return built
     }
 
     // MARK: Private
 
+    /// A place and addresses for each service: those that had others are to be made again.
+    private mutating func assignPlaces() {
+        let names = services.keys.sorted()
+        addresses = VirtualIP.assign(names)
+        var old = Dictionary(uniqueKeysWithValues: zip(built.map(\.service.name), zip(built, subsets)))
+        built = []
+        subsets = []
+        for name in names {
+            // Beyond the virtual range's size the last names have no address and cannot be called.
+            guard let pair = addresses[name] else { continue }
+            var kept = old.removeValue(forKey: name) ?? (.init(service: Service(name: name, port: 0, addresses: pair), endpoints: []), [])
+            if kept.0.endpoints.isEmpty { changed.insert(name) }
+            kept.0.service.addresses = pair
+            built.append(kept.0)
+            subsets.append(kept.1)
+        }
+    }
+
+    private mutating func addressSubsets(of places: [Int], anew: Bool) {
+        if anew { subsetAddresses = VirtualIP.assign(subsets.joined(), beside: addresses) }
+        for place in places {
+            let rules = rules[built[place].service.name]
+            built[place].subsets = subsets[place].compactMap { subset in
+                subsetAddresses[subset].map { .init(subset: subset, addresses: $0, rule: rules?.first { $0.name == subset.version }) }
+            }
+        }
+    }
+
     private mutating func removeEndpoint(_ reference: Reference, from service: ServiceName) {
         byOrigin[reference.origin]?[reference.key] = nil
         services[service]?.endpoints[reference] = nil
-        services[service]?.built = nil
+        changed.insert(service)
         if services[service]?.endpoints.isEmpty == true {
             services[service] = nil
             namesChanged = true
         }
     }
 
-    private mutating func built(
+    /// Without the subsets' addresses, which depend on those of other services.
+    private mutating func view(
         _ name: ServiceName, _ reach: (String) -> Reach, _ conflicts: inout [CatalogEvent]
-    ) -> Built? {
-        guard let entry = services[name] else { return nil }
-        if let built = entry.built { return built }
+    ) -> (view: CatalogView.ServiceView, subsets: [Subset])? {
+        guard let entry = services[name], let pair = addresses[name] else { return nil }
         let all = entry.endpoints.sorted {
             ($0.key.origin, $0.value.endpoint.address, $0.key.key) < ($1.key.origin, $1.value.endpoint.address, $1.key.key)
         }
@@ -170,10 +184,8 @@ struct CatalogIndex: Sendable {
         let subsets = [named, versions].flatMap { $0.compactMap { Subset($0, of: name) }.sorted() }
         let refused = max(0, subsets.count - Subset.perService)
         if refused > entry.refusedVersions { conflicts.append(.tooManyVersions(name, count: subsets.count)) }
-        let built = Built(endpoints: endpoints, port: port, subsets: subsets.prefix(Subset.perService).sorted())
         services[name]?.conflict = others
         services[name]?.refusedVersions = refused
-        services[name]?.built = built
-        return built
+        return (.init(service: Service(name: name, port: port, addresses: pair), endpoints: endpoints), subsets.prefix(Subset.perService).sorted())
     }
 }
