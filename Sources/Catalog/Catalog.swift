@@ -239,7 +239,9 @@ package final class Catalog {
 
     private func scheduleSave() {
         guard saveTimer == nil, isStarted else { return }
-        saveTimer = ControlLoop.shared.after(configuration.save) { [weak self] in
+        // Spread: what one node tells all of them would be written by all of them at the same moment, on hosts that may share processors and disks.
+        let wait = Duration.nanoseconds(Int64(Double(configuration.save.nanoseconds) * .random(in: 0.5..<1.5)))
+        saveTimer = ControlLoop.shared.after(wait) { [weak self] in
             guard let self else { return }
             saveTimer = nil
             let deltas = core.remote(bytes: configuration.savedBytes)

@@ -131,7 +131,7 @@ package struct SWIMCore: Sendable {
     private mutating func start(_ turn: inout Turn) {
         guard roster.count == 0 else { return }
         // Acknowledgements to the process that had this address before us must not count.
-        sequence = UInt32.random(in: 0...UInt32.max, using: &turn.random)
+        sequence = UInt32(UInt16.random(in: .min ... .max, using: &turn.random))
         let own = Member(
             name: name, address: configuration.address, state: .alive, incarnation: 1, meta: configuration.meta,
             versions: configuration.pool.versions,
@@ -151,8 +151,9 @@ package struct SWIMCore: Sendable {
     func hasLagged(since time: MonotonicTime) -> Bool { lagged.map { $0 >= time } ?? false }
     func hasLagged(within duration: Duration, _ now: MonotonicTime) -> Bool { lagged.map { now - $0 <= duration } ?? false }
 
+    /// Of 16 bits, which cost two bytes less in every ping and every answer than all 32, and last for hours where an answer takes seconds.
     mutating func nextSequence() -> UInt32 {
-        sequence &+= 1
+        sequence = (sequence + 1) & UInt32(UInt16.max)
         return sequence
     }
 
