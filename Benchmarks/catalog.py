@@ -134,6 +134,8 @@ class Mesh(Contender):
             kill_cgroup(f"{self.place.lab.cgroups}/{host.name}")
             for process in host.programs:
                 process.wait()
+            # With its namespace it would go, too, but only some time later, and the next mesh has one of the same name.
+            subprocess.run(["ip", "-n", f"{self.place.lab.prefix}-net", "link", "del", f"port-{host.name}"], check=False, stderr=subprocess.DEVNULL)
             subprocess.run(["ip", "netns", "del", f"{self.place.lab.prefix}-{host.name}"], check=False, stderr=subprocess.DEVNULL)
             shutil.rmtree(host.directory, ignore_errors=True)
             del self.place.lab.hosts[host.name]

@@ -1,4 +1,5 @@
 import MeshModel
+import Platform
 
 /// Services by name, built from records one change at a time: a view costs what changed, not what is known.
 struct CatalogIndex: Sendable {
@@ -11,6 +12,14 @@ struct CatalogIndex: Sendable {
         var conflict: [UInt16: [String]] = [:]
         /// Versions beyond the bound, as last told.
         var refusedVersions = 0
+    }
+    /// What endpoints are sorted by: they have many parts, and a sort moves what it sorts.
+    private struct Rank: Comparable {
+        var origin: String
+        var address: SocketAddress
+        var key: RecordKey
+        var place: Int
+        static func < (a: Rank, b: Rank) -> Bool { (a.origin, a.address, a.key) < (b.origin, b.address, b.key) }
     }
     /// Whether an origin's endpoints may get traffic, and whether what is known of it is from before this start.
     struct Reach: Hashable, Sendable {
@@ -163,9 +172,9 @@ struct CatalogIndex: Sendable {
         _ name: ServiceName, _ reach: (String) -> Reach, _ conflicts: inout [CatalogEvent]
     ) -> (view: CatalogView.ServiceView, subsets: [Subset])? {
         guard let entry = services[name], let pair = addresses[name] else { return nil }
-        let all = entry.endpoints.sorted {
-            ($0.key.origin, $0.value.endpoint.address, $0.key.key) < ($1.key.origin, $1.value.endpoint.address, $1.key.key)
-        }
+        let unsorted = Array(entry.endpoints)
+        let order = unsorted.indices.map { Rank(origin: unsorted[$0].key.origin, address: unsorted[$0].value.endpoint.address, key: unsorted[$0].key.key, place: $0) }
+        let all = order.sorted().map { unsorted[$0.place] }
         guard let first = all.first else { return nil }
         // The smallest node's word counts: every node decides the same, and one that comes or goes rarely changes it.
         let port = first.value.port
