@@ -1,7 +1,8 @@
 import Glibc
 import ManagementAPI
 
-/// Who may use the management API: root and the agent's own user everything, the administrators' group everything, the readers' group reading.
+/// Who may use the management API: root and the agent's own user everything, the administrators' group everything, the readers' group reading,
+/// and what concerns the caller's own workload.
 package struct AccessPolicy: Sendable, Equatable {
     /// Names of groups in the system's group database. One that does not exist admits nobody.
     package var readers: String
@@ -12,20 +13,23 @@ package struct AccessPolicy: Sendable, Equatable {
         self.administrators = administrators
     }
 
+    /// How far the caller may go.
+    package enum Standing: Sendable { case reader, administrator }
+
     /// - Parameters:
     ///   - group: the number of a group, nil when there is none of that name.
     ///   - agent: the user that the agent runs as.
     /// - Throws: `forbidden`, naming the group that is needed.
-    package func check(
+    @discardableResult package func check(
         _ peer: PeerCredentials, for access: Route.Access, agent: UInt32 = geteuid(), group: (String) -> UInt32? = GroupDatabase.number
-    ) throws(APIError) {
-        if peer.uid == 0 || peer.uid == agent { return }
+    ) throws(APIError) -> Standing {
+        if peer.uid == 0 || peer.uid == agent { return .administrator }
         let isAdministrator = group(administrators).map(peer.isIn) ?? false
-        if isAdministrator { return }
+        if isAdministrator { return .administrator }
         let isReader = group(readers).map(peer.isIn) ?? false
         switch access {
-        case .read:
-            if isReader { return }
+        case .read, .own:
+            if isReader { return .reader }
             throw refusal("user \(peer.uid) may not talk to this agent", needs: readers)
         case .change:
             throw refusal("user \(peer.uid) may not change anything on this agent", needs: administrators)

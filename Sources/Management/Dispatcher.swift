@@ -9,6 +9,7 @@ struct Call: Sendable {
     var body: [UInt8]
     /// The caller's process, 0 when unknown.
     var pid: Int32
+    var standing: AccessPolicy.Standing = .reader
 }
 
 enum Answer: Sendable {
@@ -48,7 +49,7 @@ struct Dispatcher: Sendable {
         case .getService: return try json(try await agent.service(try service(call)))
         case .registerService: return try json(try await agent.registerService(try registration(call)))
         case .deregisterService: return try json(try await agent.deregisterService(try deregistration(call)))
-        case .heartbeat: return try json(try await agent.heartbeat(try service(call), try heartbeat(call)))
+        case .heartbeat: return try json(try await agent.heartbeat(try service(call), try heartbeat(call), from: call.standing == .administrator ? nil : call.pid))
         case .listWorkloads: return try json(try await agent.workloads())
         case .listCaptures: return try json(try await agent.captures())
         case .addCapture: return try json(try await agent.addCapture(try body(call)))

@@ -52,20 +52,20 @@ struct ManagementResponder: HTTPResponder {
             throw error
         }
         do throws(APIError) {
-            try policy.check(peer, for: route.access)
+            let standing = try policy.check(peer, for: route.access)
             let call = Call(
                 route: route, parameter: parameter, query: try RequestReader.query(request, route), body: try await RequestReader.body(request),
-                pid: peer.pid)
+                pid: peer.pid, standing: standing)
             let answer = try await dispatcher.answer(call)
             if route.access == .change { audit(route, parameter, peer, nil) }
             return answer
         } catch {
-            if route.access == .change { audit(route, parameter, peer, error) }
+            if route.access != .read { audit(route, parameter, peer, error) }
             throw error
         }
     }
 
-    /// One line for every change that was made or refused.
+    /// One line for every change that was made or refused. What a workload may do for itself it may do often: of that only refusals.
     private func audit(_ route: Route, _ parameter: String, _ peer: PeerCredentials, _ error: APIError?) {
         let what = parameter.isEmpty ? route.rawValue : "\(route.rawValue) \(parameter.prefix(128))"
         logger.notice(

@@ -41,8 +41,9 @@ package protocol AgentControl: Sendable {
     /// Throws `notFound` when no endpoint of this node matches, `conflict` for one that a file declares.
     func deregisterService(_ request: ServiceDeregistration) async throws(APIError) -> DeregistrationReport
 
-    /// Takes an application's word on its own endpoint. Throws `notFound` when this node has none that is checked so.
-    func heartbeat(_ service: ServiceReference, _ request: HeartbeatRequest) async throws(APIError) -> HeartbeatReport
+    /// Takes an application's word on its own endpoint. Throws `notFound` when this node has none that is checked so, `forbidden` when `process`, unless it is
+    /// nil, is not one of the workload that serves it.
+    func heartbeat(_ service: ServiceReference, _ request: HeartbeatRequest, from process: Int32?) async throws(APIError) -> HeartbeatReport
 
     func workloads() async throws(APIError) -> WorkloadList
     func captures() async throws(APIError) -> CaptureList

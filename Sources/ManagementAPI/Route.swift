@@ -10,7 +10,11 @@ package enum Route: String, CaseIterable, Sendable {
 
     package enum Method: String, Sendable, CaseIterable { case get = "GET", post = "POST", delete = "DELETE" }
     /// What a caller needs: root may do everything, the groups' names are configurable.
-    package enum Access: Sendable { case read, change }
+    package enum Access: Sendable {
+        case read, change
+        /// A process that may read may do it for what its own workload serves; who may change anything, for all.
+        case own
+    }
 
     package var method: Method {
         switch self {
@@ -76,5 +80,5 @@ package enum Route: String, CaseIterable, Sendable {
         }
     }
 
-    package var access: Access { method == .get ? .read : .change }
+    package var access: Access { self == .heartbeat ? .own : method == .get ? .read : .change }
 }

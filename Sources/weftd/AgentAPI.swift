@@ -159,6 +159,7 @@ struct AgentAPI: AgentControl {
         let kind: APIError.Kind =
             switch (error.code, error.source) {
             case ("capture_timeout", _): .timedOut
+            case ("other_workload", _): .forbidden
             case ("token_not_found", _), ("service_not_found", _), ("gossip_key_unknown", _), ("capture_not_found", _), ("node_not_found", _), ("resource_not_found", _):
                 .notFound
             case ("too_many_readers", _), ("gossip_keys_busy", _): .busy

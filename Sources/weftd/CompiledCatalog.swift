@@ -56,8 +56,7 @@ struct CompiledCatalog {
             guard isLocal || tunnels[endpoint.node] != nil else { continue }
             let target = Snapshot.Target(
                 address: endpoint.address, tunnel: isLocal ? nil : tunnels[endpoint.node], identity: identity, node: names.id(endpoint.node), eligible: item.usable)
-            let tenant = endpoint.identity.workload.map { tenants.id($0.namespace) } ?? 0
-            part.endpoints.append((target, isLocal ? .init(service: name, identity: identity, tenant: tenant) : nil))
+            part.endpoints.append((target, isLocal ? .init(service: name, identity: identity, tenant: tenant(of: endpoint)) : nil))
             endpoints.append(endpoint)
         }
         let targets = part.endpoints.map(\.target)
@@ -68,6 +67,8 @@ struct CompiledCatalog {
         }
         return part
     }
+
+    private func tenant(of endpoint: Endpoint) -> TenantID { endpoint.identity.workload.map { tenants.id($0.namespace) } ?? 0 }
 }
 
 extension ServiceTables.Part {

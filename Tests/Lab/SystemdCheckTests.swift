@@ -88,4 +88,53 @@ struct SystemdCheckTests {
         try box.must("rm /etc/weft/services.d/shop.yaml; weft reload")
         try box.wait("[ -z \"$(systemctl list-units --all --plain --no-legend 'weft-check-*')\" ]")
     }
+
+    @Test("an application sends its own heartbeats as an ordinary user, and nobody else's")
+    func heartbeats() throws {
+        let box = try SystemdBox("heartbeats")
+        defer { box.stop() }
+        let package = try #require(SystemdBox.packageFiles().first)
+        try SystemdWire.makeNetwork(box)
+        try box.must("dpkg -i \(try box.bring(package)); weft init lab.example")
+        try box.wait("weft status --output json | grep -q '\"ready\"'")
+        try box.must(
+            """
+            set -e
+            mkdir -p /etc/weft/services.d
+            cat >>/etc/weft/weft.yaml <<'END'
+            workloads:
+              - {name: beat, unit: beat.service, namespace: default, account: beat}
+              - {name: other, unit: other.service, namespace: default, account: other}
+            END
+            cat >/etc/weft/services.d/beat.yaml <<'END'
+            service: beat
+            port: 80
+            workload: beat
+            check:
+              ttl: 60s
+            END
+            weft reload
+            """)
+        /// The words of a heartbeat from a unit of that name.
+        func beat(_ unit: String, groups: String, _ options: String = "") throws -> (status: CInt, text: String) {
+            let run = try box.run(
+                "systemd-run --quiet --wait --pipe --collect --unit=\(unit) -p User=nobody -p SupplementaryGroups='\(groups)' "
+                    + "sh -c 'sleep 0.5; weft service heartbeat beat \(options)' 2>&1")
+            return (run.status, run.text)
+        }
+        let own = try beat("beat", groups: "weft")
+        #expect(own.status == 0 && own.text.contains("is healthy"), "\(own) \(box.report())")
+        let bad = try beat("beat", groups: "weft", "--status failing --note full")
+        #expect(bad.status == 0 && bad.text.contains("is unhealthy"), "\(bad)")
+        let other = try beat("other", groups: "weft")
+        #expect(other.status != 0 && other.text.contains("beat.default is served by spiffe://lab.example/ns/default/sa/beat"), "\(other)")
+        #expect(other.text.contains("belongs to workload other") && other.text.contains("from the unit that serves it"), "\(other)")
+        let stranger = try beat("stranger", groups: "weft")
+        #expect(stranger.status != 0 && stranger.text.contains("belongs to no workload of this node"), "\(stranger)")
+        #expect(try beat("beat", groups: "").status != 0, "the socket is for group weft")
+        #expect(try beat("stranger", groups: "weft weft-admin").status == 0, "administrators speak for all")
+        // Heartbeats come often: of those that count the journal has the health only.
+        let journal = try box.run("journalctl -u weft -o cat --no-pager | grep -c 'heartbeat beat.default by uid'").text
+        #expect(journal.trimmingPrefix(while: \.isWhitespace).hasPrefix("2"), "the two that were refused: \(journal)")
+    }
 }

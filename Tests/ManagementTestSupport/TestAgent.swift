@@ -36,6 +36,7 @@ package final class TestAgent: AgentControl {
         package var lastReady: CaptureReadyRequest?
         package var lastRegistration: ServiceRegistration?
         package var lastHeartbeat: HeartbeatRequest?
+        package var lastHeartbeatProcess: Int32?
         package var lastJoin: JoinRequest?
         package var lastToken: TokenRequest?
         package init() {}
@@ -184,9 +185,12 @@ package final class TestAgent: AgentControl {
                 .filter { request.port == nil || $0.port == request.port }.map(\.address))
     }
 
-    package func heartbeat(_ service: ServiceReference, _ request: HeartbeatRequest) async throws(APIError) -> HeartbeatReport {
+    package func heartbeat(_ service: ServiceReference, _ request: HeartbeatRequest, from process: Int32?) async throws(APIError) -> HeartbeatReport {
         let found = try await self.service(service)
-        state.withLock { $0.lastHeartbeat = request }
+        state.withLock {
+            $0.lastHeartbeat = request
+            $0.lastHeartbeatProcess = process
+        }
         return HeartbeatReport(
             address: request.address ?? found.endpoints[0].address, health: request.status == .passing ? "healthy" : "unhealthy", ttlMilliseconds: 30_000)
     }

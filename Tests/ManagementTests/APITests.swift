@@ -35,7 +35,8 @@ struct APITests {
     }
 
     @Test func `let nothing that changes state be a read`() {
-        for route in Route.allCases { #expect((route.access == .change) == (route.method != .get), "\(route)") }
+        for route in Route.allCases { #expect((route.access != .read) == (route.method != .get), "\(route)") }
+        #expect(Route.allCases.filter { $0.access == .own } == [.heartbeat])
     }
 
     @Test func `find each operation by its method and path`() {

@@ -23,10 +23,12 @@ struct AccessPolicyTests {
             (1000, 1000, [7, 8, 200], true, true), (1000, 200, [], true, true), (1000, 1000, [], false, false), (1000, 1000, [7, 8], false, false),
             (1000, 0, [0], false, false),
         ] as [(UInt32, UInt32, [UInt32], Bool, Bool)])
-    func `follows the user and its groups`(_ uid: UInt32, _ gid: UInt32, _ groups: [UInt32], _ read: Bool, _ change: Bool) {
+    func `follows the user and its groups`(_ uid: UInt32, _ gid: UInt32, _ groups: [UInt32], _ read: Bool, _ change: Bool) throws {
         let peer = PeerCredentials(pid: 1, uid: uid, gid: gid, groups: groups)
         #expect((refusal(peer, .read) == nil) == read)
         #expect((refusal(peer, .change) == nil) == change)
+        #expect((refusal(peer, .own) == nil) == read, "what is whose is asked later")
+        if read { #expect(try Self.policy.check(peer, for: .own, agent: 900) { Self.groups[$0] } == (change ? .administrator : .reader)) }
     }
 
     @Test func `that is refused names the group that is needed`() {

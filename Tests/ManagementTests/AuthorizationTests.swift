@@ -40,6 +40,22 @@ struct AuthorizationTests {
         if change == 403 { #expect(replies.change.error?.message.contains("group staff") == true) }
     }
 
+    @Test func `a reader speaks as its own process, who may change anything for anybody`() async throws {
+        let scratch = Scratch()
+        let agent = TestAgent()
+        try await withServer(agent, socket: "\(scratch.path)/s", policy: Self.policy) { _ in
+            func beat(_ user: Curl.User) async -> Int {
+                await Curl(socket: "\(scratch.path)/s").send("POST", "/v1/heartbeats/reviews", body: #"{"status":"passing"}"#, as: user).status
+            }
+            #expect(await beat(Curl.User(uid: 65_534, gid: 65_534, groups: [Self.readers])) == 200)
+            #expect(agent.read(\.lastHeartbeatProcess).map { $0 > 1 } == true)
+            #expect(await beat(Curl.User(uid: 0, gid: 0, groups: [])) == 200)
+            #expect(agent.read(\.lastHeartbeatProcess) == nil)
+            chmod("\(scratch.path)/s", 0o666)
+            #expect(await beat(.nobody) == 403)
+        }
+    }
+
     @Test func `knows a member of more groups than fit at first`() async throws {
         let many = Array(1000...1200) + [Self.readers]
         let replies = try await statuses(Curl.User(uid: 65_534, gid: 65_534, groups: many.map { UInt32($0) }), open: true)

@@ -4,7 +4,7 @@ import ManagementAPI
 struct Heartbeat: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Say how an application of this node is, whose check is ttl.",
-        discussion: "When no heartbeat comes for the check's time, the endpoint is taken out of routing. Needs root or group weft-admin.")
+        discussion: "When no heartbeat comes for the check's time, the endpoint is taken out of routing. A process of the workload that serves the endpoint needs group weft; any other root or group weft-admin.")
 
     @Argument(help: "The service, as reviews or reviews.shop.")
     var name: String
