@@ -3,14 +3,19 @@ import Testing
 /// Checks that run programs, under the real systemd and the agent's own sandbox.
 @Suite("Checks under systemd", .serialized, .enabled(if: SystemdBox.obstacle == nil, "\(SystemdBox.obstacle ?? "")"))
 struct SystemdCheckTests {
-    @Test("a program is run as its user and within its bounds, its output is shown, and one that others could change is not run")
-    func programs() throws {
-        let box = try SystemdBox("checks")
-        defer { box.stop() }
+    /// A mesh of this one host.
+    private func begin(_ box: SystemdBox) throws {
         let package = try #require(SystemdBox.packageFiles().first)
         try SystemdWire.makeNetwork(box)
         try box.must("dpkg -i \(try box.bring(package)); weft init lab.example")
         try box.wait("weft status --output json | grep -q '\"ready\"'")
+    }
+
+    @Test("a program is run as its user and within its bounds, its output is shown, and one that others could change is not run")
+    func programs() throws {
+        let box = try SystemdBox("checks")
+        defer { box.stop() }
+        try begin(box)
         try box.must(
             """
             set -e
@@ -93,10 +98,7 @@ struct SystemdCheckTests {
     func heartbeats() throws {
         let box = try SystemdBox("heartbeats")
         defer { box.stop() }
-        let package = try #require(SystemdBox.packageFiles().first)
-        try SystemdWire.makeNetwork(box)
-        try box.must("dpkg -i \(try box.bring(package)); weft init lab.example")
-        try box.wait("weft status --output json | grep -q '\"ready\"'")
+        try begin(box)
         try box.must(
             """
             set -e
