@@ -207,7 +207,10 @@ class Mesh(Contender):
 
     def cold(self):
         """Seconds from the start of an agent that has no record of others until it routes to all."""
-        host = self.hosts[-1]
+        host, last = self.hosts[-1], len(self.hosts) - 1
+        # An agent that starts has had no heartbeat.
+        self.tell(last, "probe", False)
+        wait_until("the others know", lambda: self.holds(self.asked[0], last, "probe", False), timeout=10, interval=0.05)
         total = self.routes(self.asked[0])
         host.stop_agent()
         self.asked[-1].close()
