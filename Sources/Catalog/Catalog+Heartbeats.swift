@@ -6,7 +6,7 @@ extension Catalog {
     /// The instance of this node that a heartbeat is for; its check is `ttl`.
     ///
     /// - Parameter address: which instance; nil when there is one only.
-    package func heartbeatTarget(_ service: ServiceName, address: SocketAddress?) throws(MeshError) -> LocalInstance {
+    package func heartbeatTarget(_ service: ServiceName, address: SocketAddress?) throws(MeshError) -> LocalStatus {
         let here = local.filter { $0.instance.service == service && (address == nil || $0.instance.address == address) }
         let matching = here.filter { if case .ttl = $0.instance.check.kind { true } else { false } }
         guard let target = matching.first else {
@@ -24,13 +24,12 @@ extension Catalog {
                 .configuration, code: "several_endpoints", "this node has \(matching.count) endpoints of \(service), and a heartbeat is for one",
                 remedy: "give its address: \(matching.map { "\($0.instance.address)" }.joined(separator: ", "))")
         }
-        return target.instance
+        return target
     }
 
-    /// An application's word on its own instance.
-    package func heartbeat(_ instance: LocalInstance, isPassing: Bool, note: String) -> LocalStatus {
-        health.heartbeat(instance.id, isPassing ? .passed : .failed, note: note)
-        guard let status = local.first(where: { $0.instance.id == instance.id }) else { preconditionFailure("\(instance.id) was found a moment ago") }
-        return status
+    /// An application's word on its own instance, and how that is then.
+    package func heartbeat(_ target: LocalStatus, isPassing: Bool, note: String) -> LocalStatus {
+        health.heartbeat(target.instance.id, isPassing ? .passed : .failed, note: note)
+        return local.first { $0.instance.id == target.instance.id } ?? target
     }
 }

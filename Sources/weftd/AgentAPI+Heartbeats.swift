@@ -15,9 +15,9 @@ extension AgentAPI {
             let mesh = try requireMesh()
             guard let name = ServiceName(service.name, namespace: service.namespace) else { throw Self.noService(service, mesh) }
             let address = try request.address.map { text throws(MeshError) in try Self.address(text, of: name) }
-            let instance = try mesh.catalog.heartbeatTarget(name, address: address)
-            if let process { try Self.require(process, of: instance, in: mesh) }
-            let status = mesh.catalog.heartbeat(instance, isPassing: request.status == .passing, note: request.note)
+            let target = try mesh.catalog.heartbeatTarget(name, address: address)
+            if let process { try Self.require(process, of: target.instance, in: mesh) }
+            let status = mesh.catalog.heartbeat(target, isPassing: request.status == .passing, note: request.note)
             guard case .ttl(let ttl) = status.instance.check.kind else { preconditionFailure("the catalog takes heartbeats for ttl checks only") }
             return HeartbeatReport(address: "\(status.instance.address)", health: status.health.rawValue, ttlMilliseconds: ttl.milliseconds)
         }

@@ -7,12 +7,12 @@ import TLS
 /// What workers read of the catalog, kept from one snapshot to the next: a change of one service compiles that service.
 struct CompiledCatalog {
     private(set) var tables = ServiceTables()
-    /// Where tunnels to each node end.
-    private(set) var tunnels: [String: SocketAddress] = [:]
     private(set) var nodeAddresses: [IPAddress: NameID] = [:]
     /// Of the services' identities. Instances of a service share theirs: its name is made once, not for each of them.
     private(set) var serverNameOf: [NameID: String] = [:]
     private var view: CatalogView?
+    /// Where tunnels to each node end.
+    private var tunnels: [String: SocketAddress] = [:]
 
     private let node: String
     private let names: Interner

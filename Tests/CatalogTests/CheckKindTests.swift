@@ -182,8 +182,8 @@ import Testing
             agent.instance("two.default", at: "127.0.0.1:3", check: ttl), agent.instance("tcp.default", at: "127.0.0.1:4"),
         ])
         func beat(_ name: String, _ address: String? = nil, _ isPassing: Bool = true) throws -> LocalStatus {
-            let instance = try agent.catalog.heartbeatTarget(ServiceName(name)!, address: address.flatMap { SocketAddress($0) })
-            return agent.catalog.heartbeat(instance, isPassing: isPassing, note: "n")
+            let target = try agent.catalog.heartbeatTarget(ServiceName(name)!, address: address.flatMap { SocketAddress($0) })
+            return agent.catalog.heartbeat(target, isPassing: isPassing, note: "n")
         }
         #expect(try beat("one.default").health == .healthy)
         #expect(agent.sees("one.default").map(\.endpoint.health) == [.healthy], "routing knows at once")
