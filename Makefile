@@ -51,7 +51,7 @@ lab: setup
 SEEDS ?= 1000
 simulate: setup-build
 	$(SWIFT) build $(RELEASE_FLAGS) --product weft-simulate
-	@.build/release/weft-simulate --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(NODES),--nodes $(NODES)) $(if $(SECONDS),--seconds $(SECONDS))
+	@GLIBC_TUNABLES=glibc.malloc.hugetlb=1 .build/release/weft-simulate --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(NODES),--nodes $(NODES)) $(if $(SECONDS),--seconds $(SECONDS))
 
 fuzz: setup-build
 	@Scripts/fuzz '$(or $(TARGET),all)' '$(or $(SECONDS),60)'

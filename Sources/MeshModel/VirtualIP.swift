@@ -23,29 +23,36 @@ package enum VirtualIP {
 
     /// Addresses for all names. Independent of the order given; the smaller name keeps a contested address.
     package static func assign(_ names: some Sequence<ServiceName>) -> [ServiceName: Pair] {
-        var taken: Set<UInt16> = []
-        return assign(Set(names).sorted(), &taken)
+        var taken = Taken()
+        let names = Set(names).sorted()
+        return Dictionary(uniqueKeysWithValues: zip(names, names.map { taken.pair(for: hash($0.description)) }).compactMap { name, pair in pair.map { (name, $0) } })
     }
 
-    /// Addresses for subsets, in what the services leave: a subset never moves a service.
-    package static func assign(_ subsets: some Sequence<Subset>, beside services: [ServiceName: Pair]) -> [Subset: Pair] {
-        var taken = Set(services.values.map { UInt16(truncatingIfNeeded: $0.v4.v4Number) })
-        return assign(Set(subsets).sorted(), &taken)
+    /// An address for each subset, in what the services leave: a subset never moves a service. Nil when none is left.
+    /// - Parameter subsets: in their order, which decides who keeps a contested address, and each once.
+    package static func assign(_ subsets: some Sequence<Subset>, beside services: some Sequence<Pair>) -> [Pair?] {
+        var taken = Taken()
+        for pair in services { taken.insert(UInt16(truncatingIfNeeded: pair.v4.v4Number)) }
+        return subsets.map { taken.pair(for: hash($0.description)) }
     }
 
-    private static func assign<Name: Hashable & CustomStringConvertible>(_ names: [Name], _ taken: inout Set<UInt16>) -> [Name: Pair] {
-        var result: [Name: Pair] = [:]
-        for name in names {
-            let hash = hash(name.description)
-            guard taken.count < usable else { break }
-            var host = UInt16(truncatingIfNeeded: hash)
-            while host == 0 || host == 0xffff || taken.contains(host) { host &+= 1 }
-            taken.insert(host)
-            result[name] = Pair(
-                v4: IPAddress(v4: v4Network.base.v4Number | UInt32(host)),
-                v6: IPAddress(high: v6Network.base.high, low: hash | 1))
+    /// The last halves of the addresses that somebody has, a bit for each.
+    private struct Taken {
+        private var bits = [UInt64](repeating: 0, count: 1 << 10)
+        private var count = 0
+
+        func contains(_ host: UInt16) -> Bool { bits[Int(host >> 6)] & 1 << UInt64(host & 63) != 0 }
+        mutating func insert(_ host: UInt16) {
+            if !contains(host) { count += 1 }
+            bits[Int(host >> 6)] |= 1 << UInt64(host & 63)
         }
-        return result
+        mutating func pair(for hash: UInt64) -> Pair? {
+            guard count < usable else { return nil }
+            var host = UInt16(truncatingIfNeeded: hash)
+            while host == 0 || host == 0xffff || contains(host) { host &+= 1 }
+            insert(host)
+            return Pair(v4: IPAddress(v4: v4Network.base.v4Number | UInt32(host)), v6: IPAddress(high: v6Network.base.high, low: hash | 1))
+        }
     }
 
     /// The most services and subsets that can have an address; `assign` gives the rest none.

@@ -19,12 +19,16 @@ private struct FieldName: Equatable {
         tail = tail << 8 | UInt64(byte)
     }
 
-    static let sequence = FieldName("SeqNo"), incarnation = FieldName("Incarnation"), node = FieldName("Node"), name = FieldName("Name")
-    static let from = FieldName("From"), address = FieldName("Addr"), target = FieldName("Target"), port = FieldName("Port")
-    static let meta = FieldName("Meta"), versions = FieldName("Vsn"), payload = FieldName("Payload"), state = FieldName("State")
-    static let nack = FieldName("Nack"), refused = FieldName("Refused"), sourceAddress = FieldName("SourceAddr")
-    static let sourcePort = FieldName("SourcePort"), sourceNode = FieldName("SourceNode"), error = FieldName("Error"), join = FieldName("Join")
-    static let nodes = FieldName("Nodes"), userStateLength = FieldName("UserStateLen"), userMessageLength = FieldName("UserMsgLen")
+    /// All that we know. (One value: a global for each would be asked whether it is there yet with every comparison.)
+    struct Known {
+        let sequence = FieldName("SeqNo"), incarnation = FieldName("Incarnation"), node = FieldName("Node"), name = FieldName("Name")
+        let from = FieldName("From"), address = FieldName("Addr"), target = FieldName("Target"), port = FieldName("Port")
+        let meta = FieldName("Meta"), versions = FieldName("Vsn"), payload = FieldName("Payload"), state = FieldName("State")
+        let nack = FieldName("Nack"), refused = FieldName("Refused"), sourceAddress = FieldName("SourceAddr")
+        let sourcePort = FieldName("SourcePort"), sourceNode = FieldName("SourceNode"), error = FieldName("Error"), join = FieldName("Join")
+        let nodes = FieldName("Nodes"), userStateLength = FieldName("UserStateLen"), userMessageLength = FieldName("UserMsgLen")
+    }
+    static let known = Known()
 }
 
 /// The fields of every message: one record, filled from a map, of which each message takes what it needs.
@@ -56,31 +60,32 @@ private struct Fields {
     var userMessageLength = 0
 
     init(_ reader: inout MessagePackReader) throws(Refusal) {
+        let known = FieldName.known
         for _ in 0..<(try reader.mapCount()) {
             try reader.spend()
             switch FieldName(reader.bytes[try reader.raw()]) {
-            case .sequence: sequence = try reader.integer()
-            case .incarnation: incarnation = try reader.integer()
-            case .node: node = try reader.name()
-            case .name: name = try reader.name()
-            case .from: from = try reader.name()
-            case .address: address = try reader.address().ip
-            case .target: target = try reader.address().ip
-            case .port: port = try reader.integer()
-            case .meta: meta = try reader.data(atMost: SWIMLimits.acceptedMetaBytes)
-            case .versions: versions = ProtocolVersions(wire: reader.bytes[try reader.raw(atMost: 64)])
-            case .payload: payload = try reader.data(atMost: SWIMLimits.datagram)
-            case .state: state = try reader.integer()
-            case .nack: wantsNack = try reader.bool()
-            case .refused: sawRefusal = try reader.bool()
-            case .sourceAddress: (sourceAddress, hasSource) = try reader.address()
-            case .sourcePort: sourcePort = try reader.integer()
-            case .sourceNode: sourceNode = try reader.name()
-            case .error: error = try reader.text()
-            case .join: isJoin = try reader.bool()
-            case .nodes: nodes = try reader.integer()
-            case .userStateLength: userStateLength = try reader.integer()
-            case .userMessageLength: userMessageLength = try reader.integer()
+            case known.sequence: sequence = try reader.integer()
+            case known.incarnation: incarnation = try reader.integer()
+            case known.node: node = try reader.name()
+            case known.name: name = try reader.name()
+            case known.from: from = try reader.name()
+            case known.address: address = try reader.address().ip
+            case known.target: target = try reader.address().ip
+            case known.port: port = try reader.integer()
+            case known.meta: meta = try reader.data(atMost: SWIMLimits.acceptedMetaBytes)
+            case known.versions: versions = ProtocolVersions(wire: reader.bytes[try reader.raw(atMost: 64)])
+            case known.payload: payload = try reader.data(atMost: SWIMLimits.datagram)
+            case known.state: state = try reader.integer()
+            case known.nack: wantsNack = try reader.bool()
+            case known.refused: sawRefusal = try reader.bool()
+            case known.sourceAddress: (sourceAddress, hasSource) = try reader.address()
+            case known.sourcePort: sourcePort = try reader.integer()
+            case known.sourceNode: sourceNode = try reader.name()
+            case known.error: error = try reader.text()
+            case known.join: isJoin = try reader.bool()
+            case known.nodes: nodes = try reader.integer()
+            case known.userStateLength: userStateLength = try reader.integer()
+            case known.userMessageLength: userMessageLength = try reader.integer()
             default: try reader.skip()
             }
         }
@@ -120,7 +125,11 @@ extension MessagePackReader {
     fileprivate mutating func name() throws(Refusal) -> String {
         let range = try raw()
         guard !range.isEmpty else { return "" }
-        guard let name = String(validating: bytes[range], as: UTF8.self), Wire.isPlausible(name: name) else { throw .badName }
+        // The library's check of UTF-8 takes longer than all the rest of a message, and names are ASCII.
+        let isASCII = bytes[range].allSatisfy { $0 < 0x80 }
+        guard let name = isASCII ? String(decoding: bytes[range], as: UTF8.self) : String(validating: bytes[range], as: UTF8.self),
+            Wire.isPlausible(name: name)
+        else { throw .badName }
         return name
     }
 }

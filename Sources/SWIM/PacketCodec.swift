@@ -182,6 +182,7 @@ private struct Opened {
         let count = Int(try reader.byte())
         var lengths: [Int] = []
         lengths.reserveCapacity(count)
+        messages.reserveCapacity(messages.count + min(count, SWIMLimits.parts))
         for _ in 0..<count { lengths.append(Int(try reader.number(2))) }
         for length in lengths {
             let range = try reader.take(length)

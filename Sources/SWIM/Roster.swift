@@ -8,13 +8,21 @@ struct Record: Hashable, Sendable {
     var checked: MonotonicTime?
     /// Another address that claims the name.
     var claim: Claim?
+
+    var cost: Int { Roster.cost(name: member.name, meta: member.meta) }
+    /// An accusation would change a suspicion that is under way.
+    func isNews(_ accusation: Accusation) -> Bool { suspicion?.hasRoom(for: accusation) == true }
 }
 
 /// The members, and the order in which they are probed.
 ///
 /// Nothing here depends on the order of a hash table: the same events give the same run.
 struct Roster: Sendable {
-    private var records: [Record?] = []
+    private var records: [Record] = []
+    /// Of each slot that is in use, close together: what is asked of all members is asked of these.
+    private var briefs: [Brief?] = []
+    /// No member that is dead or has left was so earlier.
+    private var goneSince: MonotonicTime?
     private var free: [Int] = []
     private var slots: [String: Int] = [:]
     /// Slots in probe order; every member is probed once before any is probed twice.
@@ -27,61 +35,87 @@ struct Roster: Sendable {
 
     /// The most bytes that a member takes in an exchange: its line, and its name twice in Serf's state.
     static func cost(name: String, meta: [UInt8]) -> Int { 3 * name.utf8.count + meta.count + 112 }
-    private static func cost(_ member: Member) -> Int { cost(name: member.name, meta: member.meta) }
 
     var count: Int { order.count }
 
     func slot(of name: String) -> Int? { slots[name] }
 
-    subscript(name: String) -> Record? { slots[name].flatMap { records[$0] } }
+    subscript(name: String) -> Record? { slots[name].map { records[$0] } }
 
-    /// What decides whether a claim is news, without what must be counted when it is copied: most claims are none.
+    /// What decides whether a claim is news, apart from what must be counted when it is copied: most claims are none.
     struct Brief {
         var state: MemberState
         var incarnation: UInt32
         var address: SocketAddress
         var since: MonotonicTime
         var versions: ProtocolVersions
+
+        fileprivate init(_ member: Member) {
+            (state, incarnation, address, since, versions) = (member.state, member.incarnation, member.address, member.since, member.versions)
+        }
     }
     /// Of a slot that is in use.
     func brief(_ slot: Int) -> Brief {
-        guard let brief = briefIfUsed(slot) else { preconditionFailure("no member in slot \(slot)") }
+        guard let brief = briefs[slot] else { preconditionFailure("no member in slot \(slot)") }
         return brief
     }
-    private func briefIfUsed(_ slot: Int) -> Brief? {
-        guard let state = records[slot]?.member.state, let incarnation = records[slot]?.member.incarnation, let address = records[slot]?.member.address,
-            let since = records[slot]?.member.since, let versions = records[slot]?.member.versions
-        else { return nil }
-        return Brief(state: state, incarnation: incarnation, address: address, since: since, versions: versions)
-    }
 
-    /// A slot that is in use.
+    /// Of a slot that is in use. A copy, with everything that must be counted for it: what most messages ask has functions of its own.
     subscript(slot: Int) -> Record {
         get {
-            guard let record = records[slot] else { preconditionFailure("no member in slot \(slot)") }
-            return record
+            precondition(briefs[slot] != nil, "no member in the slot")
+            return records[slot]
         }
         set {
-            live += (newValue.member.state.isLive ? 1 : 0) - (self[slot].member.state.isLive ? 1 : 0)
-            bytes += Self.cost(newValue.member) - Self.cost(self[slot].member)
+            uncount(slot)
             records[slot] = newValue
+            count(slot)
         }
+    }
+    func hasClaim(_ slot: Int) -> Bool { records[slot].claim != nil }
+    /// An accusation would change the suspicion that is under way.
+    func isNews(_ accusation: Accusation, about slot: Int) -> Bool { records[slot].isNews(accusation) }
+
+    /// Takes a slot's member into the sums, or out of them.
+    private mutating func count(_ slot: Int) {
+        let brief = Brief(records[slot].member)
+        briefs[slot] = brief
+        live += brief.state.isLive ? 1 : 0
+        bytes += records[slot].cost
+        if !brief.state.isLive { goneSince = min(goneSince ?? brief.since, brief.since) }
+    }
+    private mutating func uncount(_ slot: Int) {
+        live -= brief(slot).state.isLive ? 1 : 0
+        bytes -= records[slot].cost
     }
 
     /// Every member, in the order of their slots.
-    var all: [Member] { records.compactMap { $0?.member } }
+    var all: [Member] { briefs.indices.compactMap { briefs[$0] == nil ? nil : records[$0].member } }
+
+    /// Those that are dead or have left for as long as `patience`.
+    mutating func gone(for patience: Duration, _ now: MonotonicTime) -> [Int] {
+        guard let since = goneSince, now - since >= patience else { return [] }
+        goneSince = nil
+        var found: [Int] = []
+        for (slot, brief) in briefs.enumerated() {
+            guard let brief, !brief.state.isLive else { continue }
+            goneSince = min(goneSince ?? brief.since, brief.since)
+            if now - brief.since >= patience { found.append(slot) }
+        }
+        return found
+    }
 
     /// A line of a push/pull; of a slot that is in use.
     func state(_ slot: Int) -> NodeState {
-        guard let member = records[slot]?.member else { preconditionFailure("no member in slot \(slot)") }
+        let member = records[slot].member
         return NodeState(
             name: member.name, address: member.address, incarnation: member.incarnation, meta: member.meta, state: member.state, versions: member.versions)
     }
 
     /// Every member in the same order, in brief.
     func forEach(_ body: (_ slot: Int, Brief) -> Void) {
-        for slot in records.indices {
-            if let brief = briefIfUsed(slot) { body(slot, brief) }
+        for (slot, brief) in briefs.enumerated() {
+            if let brief { body(slot, brief) }
         }
     }
 
@@ -89,29 +123,34 @@ struct Roster: Sendable {
     @discardableResult
     mutating func insert(_ member: Member, _ random: inout SWIMRandom) -> Int {
         let slot = free.popLast() ?? records.count
-        if slot == records.count { records.append(nil) }
-        records[slot] = Record(member: member)
+        if slot == records.count {
+            records.append(Record(member: member))
+            briefs.append(nil)
+        } else {
+            records[slot] = Record(member: member)
+        }
+        briefs[slot] = Brief(member)
+        count(slot)
         slots[member.name] = slot
         let place = Int.random(in: 0...order.count, using: &random)
         order.insert(slot, at: place)
         if place < cursor { cursor += 1 }
-        if member.state.isLive { live += 1 }
-        bytes += Self.cost(member)
         return slot
     }
 
-    mutating func remove(_ name: String) {
-        guard let slot = slots.removeValue(forKey: name), let place = order.firstIndex(of: slot) else { return }
-        if self[slot].member.state.isLive { live -= 1 }
-        bytes -= Self.cost(self[slot].member)
+    /// A slot that is in use.
+    mutating func remove(_ slot: Int) {
+        guard let place = order.firstIndex(of: slot) else { preconditionFailure("no member in slot \(slot)") }
+        uncount(slot)
+        slots[records[slot].member.name] = nil
         order.remove(at: place)
         if place < cursor { cursor -= 1 }
-        records[slot] = nil
+        briefs[slot] = nil
         free.append(slot)
     }
 
     /// The next live member in the order, ourselves excepted; shuffles at the end of each round. Nil when there is none.
-    mutating func nextToProbe(except own: String, _ random: inout SWIMRandom) -> Int? {
+    mutating func nextToProbe(except own: Int?, _ random: inout SWIMRandom) -> Int? {
         for _ in 0...order.count {
             if cursor >= order.count {
                 order.shuffle(using: &random)
@@ -120,23 +159,25 @@ struct Roster: Sendable {
             guard cursor < order.count else { return nil }
             let slot = order[cursor]
             cursor += 1
-            if brief(slot).state.isLive, self[slot].member.name != own { return slot }
+            if slot != own, brief(slot).state.isLive { return slot }
         }
         return nil
     }
 
     /// Up to `count` different members that fit, at random.
-    func pick(_ count: Int, _ random: inout SWIMRandom, where fits: (Member) -> Bool) -> [Member] {
+    func pick(_ count: Int, _ random: inout SWIMRandom, where fits: (_ slot: Int, Brief) -> Bool) -> [Member] {
         guard count > 0, !order.isEmpty else { return [] }
         var picked: [Member] = []
         // A few blind draws find them in a big healthy pool; a scan of what is left is certain.
-        var tried: Set<Int> = []
+        var tried: [Int] = []
         for _ in 0..<(3 * count) where picked.count < count {
             let slot = order[Int.random(in: 0..<order.count, using: &random)]
-            if tried.insert(slot).inserted, fits(self[slot].member) { picked.append(self[slot].member) }
+            if tried.contains(slot) { continue }
+            tried.append(slot)
+            if fits(slot, brief(slot)) { picked.append(self[slot].member) }
         }
         guard picked.count < count else { return picked }
-        var rest = order.filter { !tried.contains($0) && fits(self[$0].member) }
+        var rest = order.filter { !tried.contains($0) && fits($0, brief($0)) }
         while picked.count < count, !rest.isEmpty {
             let index = Int.random(in: 0..<rest.count, using: &random)
             picked.append(self[rest[index]].member)

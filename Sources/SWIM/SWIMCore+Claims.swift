@@ -59,7 +59,7 @@ extension SWIMCore {
 
     private mutating func askBoth(_ slot: Int, _ turn: inout Turn) {
         let member = roster[slot].member
-        guard let claim = roster[slot].claim, let own = roster[name]?.member, claimants.count < SWIMLimits.checks else { return }
+        guard let claim = roster[slot].claim, claimants.count < SWIMLimits.checks else { return }
         roster[slot].claim?.asked = turn.now
         let isOurs = member.name == name
         roster[slot].claim?.hasMemberAnswered = isOurs
@@ -68,17 +68,17 @@ extension SWIMCore {
         let sequence = nextSequence()
         claimants[sequence] = member.name
         turn.set(.claimant(sequence), at: turn.now + timers.probeTimeout)
-        transmit(.ping(Ping(sequence: sequence, node: member.name, sender: own.sender)), withNews: false, to: claim.alive.address, &turn)
+        transmit(.ping(Ping(sequence: sequence, node: member.name, sender: sender)), withNews: false, to: claim.alive.address, &turn)
     }
 
     mutating func memberAnswered(_ name: String, _ turn: inout Turn) {
-        guard let slot = roster.slot(of: name), roster[slot].claim != nil else { return }
+        guard let slot = roster.slot(of: name), roster.hasClaim(slot) else { return }
         roster[slot].claim?.hasMemberAnswered = true
         tellIfBothAnswered(slot, &turn)
     }
 
     mutating func claimantAnswered(_ name: String, _ turn: inout Turn) {
-        guard let slot = roster.slot(of: name), roster[slot].claim != nil else { return }
+        guard let slot = roster.slot(of: name), roster.hasClaim(slot) else { return }
         roster[slot].claim?.hasClaimantAnswered = true
         tellIfBothAnswered(slot, &turn)
     }
@@ -107,7 +107,7 @@ extension SWIMCore {
         roster[slot].claim = nil
         guard claim.alive.incarnation >= roster[slot].member.incarnation else { return }
         roster[slot].member.incarnation = claim.alive.incarnation + 1
-        broadcast(roster[slot].member.alive, &turn)
+        broadcast(roster[slot].member.alive, about: slot, &turn)
     }
 
     /// The member is dead: its name is free after `deadReclaim`, or at once when it has left.

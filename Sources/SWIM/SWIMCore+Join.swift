@@ -56,7 +56,7 @@ extension SWIMCore {
         guard let pending = joins[id], pending.open == 0 else { return }
         joins[id] = nil
         if pending.contacted > 0 {
-            if isSerf { broadcastUser(serf.intent(leave: false, own: name), about: name, &turn) }
+            if isSerf { broadcastUser(serf.intent(leave: false, own: name), isOwnIntent: true, &turn) }
             catchUps = Self.mostCatchUps
             turn.set(.pushPull, at: nextCatchUp(&turn))
         }
@@ -69,7 +69,7 @@ extension SWIMCore {
         guard leaving == nil else { return }
         leaving = .announcing
         guard isSerf, roster.live > 1 else { return depart(&turn) }
-        broadcastUser(serf.intent(leave: true, own: name), about: name, &turn)
+        broadcastUser(serf.intent(leave: true, own: name), isOwnIntent: true, &turn)
         scheduleLeave(&turn)
     }
 
@@ -81,7 +81,7 @@ extension SWIMCore {
         roster[slot].member.state = .left
         roster[slot].member.since = turn.now
         if alone { return finishLeave(&turn) }
-        broadcast(.dead(accusation), &turn)
+        broadcast(.dead(accusation), about: slot, &turn)
         scheduleLeave(&turn)
     }
 

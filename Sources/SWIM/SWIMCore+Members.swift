@@ -17,7 +17,7 @@ extension SWIMCore {
         guard let slot = roster.slot(of: alive.node) else { return insert(alive, origin, from: source, &turn) }
         let known = roster.brief(slot)
         if known.address == alive.address, alive.incarnation <= known.incarnation {
-            if origin == .gossip, alive.incarnation == known.incarnation { broadcasts.heard(.alive(alive), about: alive.node, limit: transmitLimit) }
+            if origin == .gossip, alive.incarnation == known.incarnation { broadcasts.heard(alive.incarnation, about: slot, limit: transmitLimit) }
             return
         }
         let record = roster[slot]
@@ -28,7 +28,7 @@ extension SWIMCore {
             return refuse(.full, from: source, &turn)
         }
         if record.suspicion != nil { turn.cancel(.suspicion(alive.node)) }
-        broadcast(.alive(alive), &turn)
+        broadcast(.alive(alive), about: slot, &turn)
         memory.forget(alive.node)
         let member = Member(
             name: alive.node, address: alive.address, state: .alive, incarnation: alive.incarnation, meta: alive.meta, versions: alive.versions,
@@ -61,12 +61,12 @@ extension SWIMCore {
         let member = Member(
             name: alive.node, address: alive.address, state: .alive, incarnation: alive.incarnation, meta: alive.meta, versions: alive.versions,
             since: turn.now)
-        roster.insert(member, &turn.random)
+        let slot = roster.insert(member, &turn.random)
         memory.forget(alive.node)
         learned += 1
         // What the other side of an exchange knows of third members its own neighbours know too: a few copies find those who don't. Otherwise every newcomer
         // would tell the whole pool about the whole pool.
-        broadcast(.alive(alive), isSpread: origin == .exchange && alive.address != source, &turn)
+        broadcast(.alive(alive), about: slot, isSpread: origin == .exchange && alive.address != source, &turn)
         tell(.joined, member, by: alive.node, origin.cause(), &turn)
     }
 
@@ -85,17 +85,16 @@ extension SWIMCore {
         guard let slot = roster.slot(of: accusation.node) else { return }
         let known = roster.brief(slot)
         guard accusation.incarnation >= known.incarnation, known.state.isLive else { return }
-        var record = roster[slot]
-        if var suspicion = record.suspicion {
+        if known.state == .suspect {
+            // Most of what comes is no news: the suspicion is copied for what is.
+            guard roster.isNews(accusation, about: slot), var suspicion = roster[slot].suspicion else { return }
             let isWitness = accusation.sawRefusal && suspicion.witness(accusation.from)
-            let isConfirmation = suspicion.confirm(by: accusation.from)
-            guard isWitness || isConfirmation else { return }
-            record.suspicion = suspicion
-            roster[slot] = record
-            tell(.confirmed, record.member, by: accusation.from, cause(of: accusation, origin, helpers), &turn)
+            suspicion.confirm(by: accusation.from)
+            roster[slot].suspicion = suspicion
+            tell(.confirmed, roster[slot].member, by: accusation.from, cause(of: accusation, origin, helpers), &turn)
             if suspicion.isProven { return buryProven(slot, suspicion, &turn) }
             turn.set(.suspicion(accusation.node), at: suspicion.deadline)
-            broadcast(.suspect(accusation), &turn)
+            broadcast(.suspect(accusation), about: slot, &turn)
             if isWitness, accusation.from != name { secondLook(accusation.node, &turn) }
             return
         }
@@ -105,10 +104,11 @@ extension SWIMCore {
             return
         }
         counters.suspicions &+= 1
-        broadcast(.suspect(accusation), &turn)
+        broadcast(.suspect(accusation), about: slot, &turn)
         // The living only, unlike memberlist: the dead and the gone that are still listed will confirm nothing.
         var suspicion = Suspicion(by: accusation.from, members: roster.live, timers: timers, now: turn.now)
         if accusation.sawRefusal { _ = suspicion.witness(accusation.from) }
+        var record = roster[slot]
         record.member.state = .suspect
         record.member.incarnation = accusation.incarnation
         record.member.since = turn.now
@@ -166,7 +166,7 @@ extension SWIMCore {
         let hasLeft = accusation.from == accusation.node
         if record.suspicion != nil { turn.cancel(.suspicion(accusation.node)) }
         if !hasLeft { counters.deaths &+= 1 }
-        broadcast(.dead(accusation), &turn)
+        broadcast(.dead(accusation), about: slot, &turn)
         record.suspicion = nil
         record.member.state = hasLeft ? .left : .dead
         record.member.incarnation = accusation.incarnation
@@ -178,13 +178,11 @@ extension SWIMCore {
 
     /// The dead and the gone are listed for a while and then forgotten; the dead can still be called again.
     mutating func reap(_ turn: inout Turn) {
-        guard roster.count > roster.live else { return }
-        let (now, patience) = (turn.now, timers.gossipToTheDead)
-        var expired: [Int] = []
-        roster.forEach { slot, known in if !known.state.isLive, now - known.since >= patience { expired.append(slot) } }
-        for member in expired.map({ roster[$0].member }) where member.name != name {
+        for slot in roster.gone(for: timers.gossipToTheDead, turn.now) where slot != ownSlot {
+            let member = roster[slot].member
             if member.state == .dead { memory.remember(member) }
-            roster.remove(member.name)
+            broadcasts.forget(slot)
+            roster.remove(slot)
             serf.forget(member.name)
             tell(.forgotten, member, by: name, .expired, &turn)
         }
@@ -199,7 +197,7 @@ extension SWIMCore {
         counters.refutations &+= 1
         health.add(1)
         roster[slot].member.incarnation = max(roster[slot].member.incarnation, accused) + 1
-        broadcast(roster[slot].member.alive, &turn)
+        broadcast(roster[slot].member.alive, about: slot, &turn)
         if source != configuration.address { transmit(roster[slot].member.alive, withNews: false, to: source, &turn) }
     }
 
@@ -210,7 +208,7 @@ extension SWIMCore {
         guard let slot = roster.slot(of: name), leaving == nil, roster[slot].member.meta != meta else { return }
         roster[slot].member.meta = meta
         roster[slot].member.incarnation += 1
-        broadcast(roster[slot].member.alive, &turn)
+        broadcast(roster[slot].member.alive, about: slot, &turn)
     }
 
     func tell(_ kind: MemberEvent.Kind, _ member: Member, by: String, _ cause: MemberEvent.Cause, _ turn: inout Turn) {

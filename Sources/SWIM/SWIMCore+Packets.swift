@@ -84,22 +84,19 @@ extension SWIMCore {
     /// How often each item is sent (memberlist-protocol §12.1).
     var transmitLimit: Int { max(1, timers.retransmitMultiplier * decimalDigitsUp(roster.count)) }
 
-    /// Queues news about a member, in place of older news about it.
+    /// Queues news about the member in a slot, in place of older news about it.
     /// - Parameter isSpread: many have it already.
-    mutating func broadcast(_ message: Message, isSpread: Bool = false, _ turn: inout Turn) {
-        let subject: String
-        switch message {
-        case .alive(let alive): subject = alive.node
-        case .suspect(let accusation), .dead(let accusation): subject = accusation.node
-        case .ping, .indirectPing, .ack, .nack, .user: preconditionFailure("not a broadcast: \(message)")
-        }
-        broadcasts.enqueue(message.encoded, about: subject, most: isSpread ? 2 * timers.gossipNodes : .max)
+    mutating func broadcast(_ message: Message, about slot: Int, isSpread: Bool = false, _ turn: inout Turn) {
+        var incarnation: UInt32?
+        if case .alive(let alive) = message { incarnation = alive.incarnation }
+        broadcasts.enqueue(message.encoded, about: slot, incarnation: incarnation, most: isSpread ? 2 * timers.gossipNodes : .max)
         armGossip(&turn)
     }
 
-    mutating func broadcastUser(_ bytes: [UInt8], about subject: String? = nil, _ turn: inout Turn) {
+    /// - Parameter isOwnIntent: it takes the place of our last one.
+    mutating func broadcastUser(_ bytes: [UInt8], isOwnIntent: Bool = false, _ turn: inout Turn) {
         let before = userBroadcasts.dropped
-        userBroadcasts.enqueue([Wire.user] + bytes, about: subject)
+        userBroadcasts.enqueue([Wire.user] + bytes, about: isOwnIntent ? 0 : nil)
         counters.userMessagesDropped &+= userBroadcasts.dropped &- before
         armGossip(&turn)
     }
@@ -113,9 +110,9 @@ extension SWIMCore {
     /// One packet each to some members, the freshly dead included: they may only have been cut off.
     mutating func gossip(_ turn: inout Turn) {
         isGossipArmed = false
-        let (own, now, patience) = (name, turn.now, timers.gossipToTheDead)
-        let targets = roster.pick(timers.gossipNodes, &turn.random) { member in
-            member.name != own && (member.state.isLive || member.state == .dead && now - member.since < patience)
+        let (own, now, patience) = (ownSlot, turn.now, timers.gossipToTheDead)
+        let targets = roster.pick(timers.gossipNodes, &turn.random) { slot, known in
+            slot != own && (known.state.isLive || known.state == .dead && now - known.since < patience)
         }
         guard !targets.isEmpty else {
             // Nobody to tell: the next join exchanges everything anyway.
@@ -151,6 +148,6 @@ extension SWIMCore {
     /// Somebody told the pool that we leave, and we do not: a join intent with a later time says so.
     mutating func contradictLeave(_ turn: inout Turn) {
         counters.refutations &+= 1
-        broadcastUser(serf.intent(leave: false, own: name), about: name, &turn)
+        broadcastUser(serf.intent(leave: false, own: name), isOwnIntent: true, &turn)
     }
 }

@@ -32,36 +32,38 @@ struct Relay: Sendable {
 }
 
 extension SWIMCore {
+    /// Ourselves, in what is to be answered.
+    var sender: Sender { Sender(address: configuration.address, name: name) }
+
     // MARK: Our own probes
 
     /// At each tick: one member in its turn. A round that takes longer than a tick delays the next.
     mutating func probeNext(_ turn: inout Turn) {
         guard probe == nil else { return }
         reap(&turn)
-        guard leaving == nil, let slot = roster.nextToProbe(except: name, &turn.random), let own = roster[name]?.member else {
+        guard leaving == nil, let slot = roster.nextToProbe(except: ownSlot, &turn.random) else {
             return turn.set(.probe, at: turn.now + timers.probeInterval)
         }
         let target = roster[slot].member
         let sequence = nextSequence()
         counters.probes &+= 1
         probe = sequence
-        begin(sequence, target, own, &turn)
+        begin(sequence, target, &turn)
     }
 
     /// A probe out of turn, over UDP and TCP at once; at most one in each interval.
     mutating func check(_ name: String, _ turn: inout Turn) {
-        guard !hasLagged(within: timers.probeInterval, turn.now), leaving == nil, name != self.name, let slot = roster.slot(of: name), roster[slot].member.state.isLive, let own = roster[self.name]?.member
-        else { return }
+        guard !hasLagged(within: timers.probeInterval, turn.now), leaving == nil, name != self.name, let slot = roster.slot(of: name), roster[slot].member.state.isLive else { return }
         if let last = roster[slot].checked, turn.now - last < timers.probeInterval { return }
         guard probes.count - (probe == nil ? 0 : 1) < SWIMLimits.checks else { return }
         roster[slot].checked = turn.now
         counters.checks &+= 1
         let (sequence, target) = (nextSequence(), roster[slot].member)
-        begin(sequence, target, own, &turn)
-        dialPing(sequence, target, own, &turn)
+        begin(sequence, target, &turn)
+        dialPing(sequence, target, &turn)
     }
 
-    private mutating func begin(_ sequence: UInt32, _ target: Member, _ own: Member, _ turn: inout Turn) {
+    private mutating func begin(_ sequence: UInt32, _ target: Member, _ turn: inout Turn) {
         let round = ProbeRound(
             sequence: sequence, target: target.name, incarnation: target.incarnation, start: turn.now, timeout: turn.now + timers.probeTimeout,
             deadline: turn.now + health.scale(timers.probeInterval))
@@ -70,32 +72,33 @@ extension SWIMCore {
         turn.set(.probeDeadline(sequence), at: round.deadline)
         // The buddy system: a suspect learns of it with the ping, and can refute at once.
         let buddy: Message? = target.state == .suspect ? .suspect(Accusation(incarnation: target.incarnation, node: target.name, from: name)) : nil
-        transmit(.ping(Ping(sequence: sequence, node: target.name, sender: own.sender)), also: buddy, to: target.address, &turn)
+        transmit(.ping(Ping(sequence: sequence, node: target.name, sender: sender)), also: buddy, to: target.address, &turn)
     }
 
     /// No direct answer: ask helpers, and try TCP.
     mutating func probeTimedOut(_ sequence: UInt32, _ turn: inout Turn) {
-        guard var round = probes[sequence], let target = roster[round.target]?.member, let own = roster[name]?.member else { return }
+        guard var round = probes[sequence], let suspect = roster.slot(of: round.target) else { return }
+        let target = roster[suspect].member
         wasLate(turn.now - round.timeout, turn.now)
         // It would be asked of others what we may have missed ourselves; and where many are late at once, that would make it worse.
         if hasLagged(since: round.start) { return }
-        let (me, suspect) = (name, round.target)
-        let helpers = roster.pick(timers.indirectChecks, &turn.random) { $0.state == .alive && $0.name != me && $0.name != suspect }
+        let me = ownSlot
+        let helpers = roster.pick(timers.indirectChecks, &turn.random) { slot, known in known.state == .alive && slot != me && slot != suspect }
         for helper in helpers {
             let wantsNack = helper.versions.sendsNacks
             if wantsNack { round.nacksExpected += 1 }
             let ping = IndirectPing(
-                sequence: sequence, target: target.address.ip, port: target.address.port, node: target.name, wantsNack: wantsNack, sender: own.sender)
+                sequence: sequence, target: target.address.ip, port: target.address.port, node: target.name, wantsNack: wantsNack, sender: sender)
             transmit(.indirectPing(ping), to: helper.address, &turn)
         }
         round.helpers = helpers.count
         probes[sequence] = round
-        if round.dial == nil { dialPing(sequence, target, own, &turn) }
+        if round.dial == nil { dialPing(sequence, target, &turn) }
     }
 
-    private mutating func dialPing(_ sequence: UInt32, _ target: Member, _ own: Member, _ turn: inout Turn) {
+    private mutating func dialPing(_ sequence: UInt32, _ target: Member, _ turn: inout Turn) {
         guard target.versions.answersStreamPings, let deadline = probes[sequence]?.deadline else { return }
-        let ping = StreamMessage.ping(Ping(sequence: sequence, node: target.name, sender: own.sender))
+        let ping = StreamMessage.ping(Ping(sequence: sequence, node: target.name, sender: sender))
         let dial = dial(.ping(sequence), target.address, ping, max(.milliseconds(1), deadline - turn.now), &turn)
         probes[sequence]?.dial = dial
     }
@@ -184,7 +187,7 @@ extension SWIMCore {
     mutating func relay(_ ping: IndirectPing, from source: SocketAddress, _ turn: inout Turn) {
         let target = SocketAddress(ping.target, port: ping.port == 0 ? configuration.address.port : ping.port)
         guard Wire.isReachable(target) else { return refuse(.badAddress, from: source, &turn) }
-        guard relays.count < SWIMLimits.relays, let own = roster[name]?.member else { return refuse(.full, from: source, &turn) }
+        guard relays.count < SWIMLimits.relays else { return refuse(.full, from: source, &turn) }
         let sequence = nextSequence()
         counters.relayed &+= 1
         relays[sequence] = Relay(requester: replyAddress(ping.sender, source), sequence: ping.sequence, wantsNack: ping.wantsNack)
@@ -192,15 +195,11 @@ extension SWIMCore {
         turn.set(.relayNack(sequence), at: turn.now + timers.probeTimeout.scaled(by: 0.8))
         turn.set(.relayEnd(sequence), at: turn.now + timers.probeTimeout)
         // Target and requester may be strangers: no news for them.
-        transmit(.ping(Ping(sequence: sequence, node: ping.node, sender: own.sender)), withNews: false, to: target, &turn)
+        transmit(.ping(Ping(sequence: sequence, node: ping.node, sender: sender)), withNews: false, to: target, &turn)
     }
 
     mutating func relayNack(_ sequence: UInt32, _ turn: inout Turn) {
         guard let relay = relays[sequence], relay.wantsNack else { return }
         transmit(.nack(sequence: relay.sequence), withNews: false, to: relay.requester, &turn)
     }
-}
-
-extension Member {
-    var sender: Sender { Sender(address: address, name: name) }
 }

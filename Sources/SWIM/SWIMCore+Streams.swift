@@ -31,10 +31,10 @@ extension SWIMCore {
         let interval = timers.pushPullInterval * pushPullScale
         if catchUps > 0 { catchUps -= 1 }
         turn.set(.pushPull, at: catchUps > 0 ? nextCatchUp(&turn) : turn.now + interval)
-        let own = name
+        let own = ownSlot
         let known = seed
         seed = nil
-        guard leaving == nil, let address = known ?? roster.pick(1, &turn.random, where: { $0.state == .alive && $0.name != own }).first?.address
+        guard leaving == nil, let address = known ?? roster.pick(1, &turn.random, where: { slot, known in known.state == .alive && slot != own }).first?.address
         else { return }
         dial(.exchange(address), address, .pushPull(ownState(isJoin: false)), timers.streamTimeout, &turn)
     }
@@ -49,7 +49,7 @@ extension SWIMCore {
 
     /// Everything we hold; ourselves first.
     func ownState(isJoin: Bool) -> PushPull {
-        let own = roster.slot(of: name)
+        let own = ownSlot
         var nodes: [NodeState] = []
         nodes.reserveCapacity(roster.count)
         if let own { nodes.append(roster.state(own)) }

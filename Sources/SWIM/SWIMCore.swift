@@ -10,7 +10,7 @@ package struct SWIMCore: Sendable {
     var codec: PacketCodec
     var roster = Roster()
     /// Ours in the roster, from the start on.
-    private var ownSlot: Int?
+    private(set) var ownSlot: Int?
     /// alive, suspect and dead; they have the first claim on a packet's room.
     var broadcasts = BroadcastQueue(bound: SWIMLimits.members)
     /// User messages: what is left of the room.
@@ -60,10 +60,9 @@ package struct SWIMCore: Sendable {
         let brief = roster.brief(ownSlot)
         return (brief.state, brief.incarnation)
     }
-    /// True when it holds this member alive, at this address.
-    package func holds(_ name: String, aliveAt address: SocketAddress) -> Bool {
-        guard let brief = roster.slot(of: name).map(roster.brief) else { return false }
-        return brief.state == .alive && brief.address == address
+    /// What `members` has, without a list of it.
+    package func forEachMember(_ body: (_ name: String, MemberState, SocketAddress) -> Void) {
+        roster.forEach { slot, known in body(roster[slot].member.name, known.state, known.address) }
     }
     /// Those that died and may come back, listed or only remembered.
     package var lost: [String] { Set(roster.all.filter { $0.state == .dead }.map(\.name) + memory.departed.map(\.name)).sorted() }
@@ -136,11 +135,12 @@ package struct SWIMCore: Sendable {
             name: name, address: configuration.address, state: .alive, incarnation: 1, meta: configuration.meta,
             versions: configuration.pool.versions,
             since: turn.now)
-        ownSlot = roster.insert(own, &turn.random)
+        let slot = roster.insert(own, &turn.random)
+        ownSlot = slot
         turn.set(.probe, at: turn.now + turn.random.duration(below: timers.probeInterval))
         turn.set(.pushPull, at: turn.now + turn.random.duration(below: timers.pushPullInterval))
         turn.set(.reconnect, at: turn.now + turn.random.duration(below: timers.reconnectInterval))
-        broadcast(own.alive, &turn)
+        broadcast(own.alive, about: slot, &turn)
     }
 
     /// Something of ours was done so much later than it was due. A node that is ill already has more time for everything, and so bears more.

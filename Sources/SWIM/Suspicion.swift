@@ -32,9 +32,18 @@ struct Suspicion: Hashable, Sendable {
         return start + max(shortest, .milliseconds(wait.milliseconds)) + postponed
     }
 
-    /// True when this member is new among the suspecters and was still needed.
+    /// True when this member is new among the suspecters and still needed.
+    private func lacks(_ name: String) -> Bool { confirmations < needed && !suspecters.contains(name) }
+
+    /// True when an accusation would change it.
+    func hasRoom(for accusation: Accusation) -> Bool {
+        lacks(accusation.from) || accusation.sawRefusal && !isProven && !witnesses.contains(accusation.from)
+    }
+
+    /// True when that made a difference.
+    @discardableResult
     mutating func confirm(by name: String) -> Bool {
-        guard confirmations < needed, !suspecters.contains(name) else { return false }
+        guard lacks(name) else { return false }
         suspecters.append(name)
         return true
     }

@@ -84,7 +84,7 @@ package struct Scenario {
     private func agree() -> Duration? {
         let begin = world.now
         let bound = world.convergenceBound
-        let step = world.pace.isFullMesh ? Duration.milliseconds(250) : .seconds(2)
+        let step = world.pace.isFullMesh ? Duration.milliseconds(250) : .seconds(5)
         while world.violation == nil {
             guard let disagreement = world.disagreement() else { return world.now - begin }
             if !world.pace.isFullMesh, world.now - start >= duration {
@@ -122,7 +122,7 @@ package struct Scenario {
 
     private mutating func anyWeather() -> Weather {
         var weather = Weather.calm
-        if Bool.random(using: &random) { weather.loss = Double.random(in: 0...0.3, using: &random) }
+        if Bool.random(using: &random) { weather.loss = Double.random(in: 0...(isFormed ? 0.1 : 0.3), using: &random) }
         if Bool.random(using: &random) { weather.duplication = Double.random(in: 0...0.2, using: &random) }
         if Bool.random(using: &random) { weather.straggling = Double.random(in: 0...0.2, using: &random) }
         if Int.random(in: 0..<3, using: &random) == 0 { weather.latency = 1_000_000...Int64.random(in: 5_000_000...80_000_000, using: &random) }
@@ -137,7 +137,7 @@ package struct Scenario {
 
     private mutating func anyFaults() -> [Fault] {
         // More at once in a big world.
-        let nodes = (0..<max(1, world.count / 250)).map { _ in Int.random(in: 0..<world.count, using: &random) }
+        let nodes = (0..<max(1, world.count / 500)).map { _ in Int.random(in: 0..<world.count, using: &random) }
         switch Int.random(in: 0..<100, using: &random) {
         case 0..<30: return nodes.map { .write($0) }
         case 30..<35: return nodes.map { .tags($0, Int.random(in: 0..<1000, using: &random)) }
@@ -174,7 +174,7 @@ package struct Scenario {
     /// Two or three sides, of any size.
     private mutating func anySides() -> [UInt8] {
         let count = UInt8(Int.random(in: 2...3, using: &random))
-        let border = Double.random(in: 0...1, using: &random)
+        let border = Double.random(in: (isFormed ? 0.95 : 0)...1, using: &random)
         return (0..<world.count).map { _ in Double.random(in: 0..<1, using: &random) < border ? 0 : UInt8.random(in: 1..<count, using: &random) }
     }
 }

@@ -45,7 +45,7 @@ extension World {
             node.catalog.effects = []
             for effect in effects { perform(node, effect) }
         }
-        if node.catalog.isDirty, !node.isCommitArmed {
+        if !node.isCommitArmed, Self.ask(&node.catalog, { $0.isDirty }) {
             node.isCommitArmed = true
             push(.milliseconds(5), node.index, life: node.lives, .commit)
         }
@@ -94,9 +94,9 @@ extension World {
         var addresses: [String: SocketAddress] = [:]
         if pace.isFullMesh {
             build(node)
-            addresses = node.catalog.nodeAddresses
+            addresses = Self.ask(&node.catalog, { $0.nodeAddresses })
         } else {
-            for peer in neighbours(of: node.index) { addresses[nodes[peer].name] = node.catalog.nodeAddress(nodes[peer].name) }
+            for peer in neighbours(of: node.index) { addresses[nodes[peer].name] = Self.ask(&node.catalog) { $0.nodeAddress(nodes[peer].name) } }
         }
         if addresses != node.addresses {
             node.addresses = addresses

@@ -137,8 +137,8 @@ extension World {
         guard node.life == .running || node.life == .paused else { return }
         node.life = life
         node.downSince = now
-        node.signed = max(node.signed, (node.catalog.positions[node.name] ?? .none))
-        node.savedRemote = node.catalog.remote(bytes: 64 << 20)
+        node.signed = max(node.signed, Self.position(of: node.name, &node.catalog))
+        node.savedRemote = Self.ask(&node.catalog) { $0.remote(bytes: 64 << 20) }
         node.backlog = []
         // The kernel closes the sockets of a process; of a host that is gone nobody hears.
         dropLinks(node, told: life != .crashed)

@@ -10,7 +10,7 @@ extension World {
     /// What a thousand nodes tell each other when all join at once takes minutes of processor; whoever wants to see what happens to such a mesh later begins here.
     package func form() {
         for node in nodes { boot(node, keepsState: false) }
-        let members = nodes.compactMap { $0.core.member($0.name) }
+        let members = nodes.compactMap { node in Self.ask(&node.core) { $0.member(node.name) } }
         let observer = observeAll()
         for node in nodes {
             node.core.adopt(members, seeds: seeds(for: node).map(\.gossipAddress), rng: &node.random)
@@ -33,7 +33,7 @@ extension World {
         let local = nodes[0].clock.local(now)
         for node in nodes {
             node.catalog.commit(node.clock.local(now))
-            node.signed = node.catalog.positions[node.name] ?? .none
+            node.signed = Self.position(of: node.name, &node.catalog)
             node.catalog.effects = []
             node.catalog.connected(observer.node, node.clock.local(now))
             node.catalog.received(.want([node.name: .none]), from: observer.node, node.clock.local(now))

@@ -13,10 +13,10 @@ extension World {
     // MARK: After each step
 
     func checkStep(_ node: Node, _ event: SWIMEvent, incarnation before: UInt32) {
-        guard let own = Self.own(&node.core) else {
+        guard let own = Self.ask(&node.core, { $0.own }) else {
             return fail(.livesInItsOwnView, node, "it does not know itself", Self.words(event))
         }
-        if own.state != .alive, !node.core.isLeaving {
+        if own.state != .alive, !Self.ask(&node.core, { $0.isLeaving }) {
             fail(.livesInItsOwnView, node, "it holds itself \(own.state.liveness)", Self.words(event))
         }
         if node.hasLost {
@@ -50,12 +50,12 @@ extension World {
 
     private func checkPosition(_ node: Node, _ origin: Int, _ event: @autoclosure () -> String) {
         let owner = nodes[origin]
-        let known = (node.catalog.positions[owner.name] ?? .none)
+        let known = Self.position(of: owner.name, &node.catalog)
         if known < node.seen[origin] {
             fail(.positionsOnlyGrow, node, "it goes back on \(owner.name) from \(node.seen[origin]) to \(known)", event())
         }
         node.seen[origin] = known
-        if known > owner.signed { owner.signed = max(owner.signed, (owner.catalog.positions[owner.name] ?? .none)) }
+        if known > owner.signed { owner.signed = max(owner.signed, Self.position(of: owner.name, &owner.catalog)) }
         if known > owner.signed { fail(.nothingIsInvented, node, "it knows \(owner.name) up to \(known), which only got to \(owner.signed)", event()) }
     }
 
@@ -99,8 +99,9 @@ extension World {
         if core.unfinished > (isCalm ? 20 : 100 + count) { fail(.nothingGrowsWithoutBound, node, "\(core.unfinished) of its questions are open", event) }
         if core.awareness > 7 { fail(.nothingGrowsWithoutBound, node, "its awareness is \(core.awareness)", event) }
         if node.timers.count > 60 + 3 * count { fail(.nothingGrowsWithoutBound, node, "it has \(node.timers.count) timers", event) }
-        if node.catalog.tableEntries > 6 * count + 100 {
-            fail(.nothingGrowsWithoutBound, node, "its catalog's tables have \(node.catalog.tableEntries) entries", event)
+        let entries = Self.ask(&node.catalog, { $0.tableEntries })
+        if entries > 6 * count + 100 {
+            fail(.nothingGrowsWithoutBound, node, "its catalog's tables have \(entries) entries", event)
         }
         // A node that moved is two nodes to the others for a while; pings for who had an address before are refused.
         if let bad = core.counters.refused.first(where: { $0.count > 0 && $0.reason != .notForUs && $0.reason != .nameConflict }) {
@@ -115,7 +116,7 @@ extension World {
 
     func checkRouting(_ node: Node, _ event: @autoclosure () -> String) {
         var states = [MemberState?](repeating: nil, count: count)
-        for member in node.core.members { states[Node.index(member.name)] = member.state }
+        for member in Self.ask(&node.core, { $0.members }) { states[Node.index(member.name)] = member.state }
         checkRouting(node, states, event())
     }
 
@@ -144,64 +145,5 @@ extension World {
     var deathBound: Duration {
         let longest = 4.0 * 6.0 * max(1, Double(String(count).utf8.count))
         return .seconds(max(longest, 60)) + .seconds(30)
-    }
-
-    // MARK: Agreement
-
-    /// How long after the end of all faults everybody may take to hold the truth.
-    package var convergenceBound: Duration {
-        // Who alone holds a node at an address that it left must probe it in its turn, bury it, and hear of it in an exchange, whose interval grows with the
-        // pool. The calls to the dead come every 30 s.
-        let round = timers.probeInterval * count
-        let doublings = Int.bitWidth - (count - 1).leadingZeroBitCount
-        let exchange = timers.pushPullInterval * (count <= 32 ? 1 : doublings - 4)
-        return deathBound + round + exchange * 2 + timers.reconnectInterval * 4
-    }
-
-    /// Why not all hold the same, and the truth; nil when they do.
-    package func disagreement() -> String? {
-        let running = nodes.filter(\.isRunning)
-        for node in running where node.core.liveCount != running.count || node.core.isLeaving || node.isPublishArmed {
-            return "\(node.name) holds \(node.core.liveCount) of \(running.count) for live"
-        }
-        var truth: UInt64 = 0
-        for node in running {
-            for declared in node.declared.values { truth &+= Self.print(endpoint(node, declared)) }
-        }
-        let own = running.map { $0.catalog.positions[$0.name] ?? .none }
-        // Who disagreed the last time does so most likely still.
-        let first = running.firstIndex { $0.index >= doubted } ?? 0
-        for node in running[first...] + running[..<first] {
-            doubted = node.index
-            for other in running where !node.core.holds(other.name, aliveAt: other.gossipAddress) {
-                return "\(node.name) does not hold \(other.name) alive at \(other.gossipAddress)"
-            }
-            for (other, own) in zip(running, own) {
-                let known = node.catalog.positions[other.name] ?? .none
-                if known != own { return "\(node.name) knows \(other.name) up to \(known) of \(own)" }
-            }
-            build(node)
-            var seen: UInt64 = 0
-            for service in node.view.services { for endpoint in service.endpoints where endpoint.reachable { seen &+= Self.print(endpoint.endpoint) } }
-            if seen != truth { return differences(node, running) }
-        }
-        return nil
-    }
-
-    private func differences(_ node: Node, _ running: [Node]) -> String {
-        let truth = Set(running.flatMap { other in other.declared.values.map { endpoint(other, $0) } })
-        let seen = Set(node.view.services.flatMap { $0.endpoints.filter(\.reachable).map(\.endpoint) })
-        func list(_ endpoints: Set<Endpoint>) -> String { endpoints.map { "\($0.node)'s \($0.address) \($0.version)" }.sorted().prefix(3).joined(separator: ", ") }
-        return "\(node.name) gives no traffic to [\(list(truth.subtracting(seen)))] and some to [\(list(seen.subtracting(truth)))]"
-    }
-
-    /// A number for what an endpoint is; sums of them do not depend on an order.
-    private static func print(_ endpoint: Endpoint) -> UInt64 {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        func add(_ value: UInt64) { hash = (hash ^ value ^ hash >> 31) &* 0xff51_afd7_ed55_8ccd }
-        add(endpoint.address.ip.low)
-        add(UInt64(endpoint.address.port))
-        for text in [endpoint.service.name, endpoint.node, endpoint.version] { for byte in text.utf8 { add(UInt64(byte)) } }
-        return hash
     }
 }

@@ -126,7 +126,7 @@ extension World {
 
     func rejoin(_ node: Node) {
         push(.seconds(30), node.index, life: node.lives, .rejoin)
-        if node.core.liveCount <= 1, !node.core.isLeaving { join(node) }
+        if Self.ask(&node.core, { $0.liveCount <= 1 && !$0.isLeaving }) { join(node) }
     }
 }
 

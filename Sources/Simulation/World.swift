@@ -141,7 +141,7 @@ package final class World {
 
     /// One event for a node's membership, what follows from it, and a look at whether all is well there.
     func step(_ node: Node, _ event: SWIMEvent) {
-        let before = Self.own(&node.core)?.incarnation ?? 0
+        let before = Self.ask(&node.core) { $0.own?.incarnation ?? 0 }
         var effects = swimEffects
         swimEffects = []
         node.core.step(event, now: node.clock.local(now), rng: &node.random, effects: &effects)
@@ -155,8 +155,8 @@ package final class World {
         checkStep(node, event, incarnation: before)
     }
 
-    /// What a core holds of itself. (By reference: asked of the node's property it would be copied first, with everything in it.)
-    static func own(_ core: inout SWIMCore) -> (state: MemberState, incarnation: UInt32)? { core.own }
+    /// Asks a core by reference: asked of the node's property it would be copied first, with everything in it.
+    static func ask<Core, Answer>(_ core: inout Core, _ question: (inout Core) -> Answer) -> Answer { question(&core) }
 
     func mix(_ value: UInt64) { trace = (trace ^ value ^ now.nanoseconds) &* 0x100_0000_01b3 }
 

@@ -36,11 +36,14 @@ struct CatalogIndex: Sendable {
     /// As of the last build, in order; those of `changed` are behind.
     private var built: [CatalogView.ServiceView] = []
     private var changed: Set<ServiceName> = []
+    /// Those of which only endpoints' reach is behind, and whose endpoints' it is.
+    private var reached: Set<ServiceName> = []
+    private var touched: Set<String> = []
     /// A service came or went, so addresses may move.
     private var namesChanged = false
     /// In order of `built`.
     private var subsets: [[Subset]] = []
-    private var subsetAddresses: [Subset: VirtualIP.Pair] = [:]
+    private var subsetAddresses: [[VirtualIP.Pair?]] = []
 
     /// What nodes say of themselves, in order of their names; sorted again when one of them said something else.
     mutating func nodesInOrder() -> [NodeInfo] {
@@ -104,7 +107,9 @@ struct CatalogIndex: Sendable {
 
     /// The origin's reach changed.
     mutating func touch(_ origin: String) {
-        changed.formUnion((byOrigin[origin] ?? [:]).values)
+        guard let services = byOrigin[origin], !services.isEmpty else { return }
+        touched.insert(origin)
+        reached.formUnion(services.values)
     }
 
     /// All services in order of their names. Conflicts about ports that were not there at the last build go to `conflicts`.
@@ -121,6 +126,9 @@ struct CatalogIndex: Sendable {
             }
             places.append(place)
         }
+        for name in reached.subtracting(changed) { if let place = built.place(of: name) { updateReach(place, reach) } }
+        reached = []
+        touched = []
         changed = []
         namesChanged = false
         addressSubsets(of: subsetsChanged ? Array(built.indices) : places, anew: subsetsChanged)
@@ -148,12 +156,28 @@ struct CatalogIndex: Sendable {
     }
 
     private mutating func addressSubsets(of places: [Int], anew: Bool) {
-        if anew { subsetAddresses = VirtualIP.assign(subsets.joined(), beside: addresses) }
+        if anew {
+            // In the subsets' own order: services are in order of their names.
+            var rest = VirtualIP.assign(subsets.joined(), beside: addresses.values)[...]
+            subsetAddresses = subsets.map { subsets in
+                defer { rest = rest.dropFirst(subsets.count) }
+                return Array(rest.prefix(subsets.count))
+            }
+        }
         for place in places {
             let rules = rules[built[place].service.name]
-            built[place].subsets = subsets[place].compactMap { subset in
-                subsetAddresses[subset].map { .init(subset: subset, addresses: $0, rule: rules?.first { $0.name == subset.version }) }
+            built[place].subsets = zip(subsets[place], subsetAddresses[place]).compactMap { subset, addresses in
+                addresses.map { .init(subset: subset, addresses: $0, rule: rules?.first { $0.name == subset.version }) }
             }
+        }
+    }
+
+    /// What nodes that died or returned change: which endpoints there are, their order and addresses stay.
+    private mutating func updateReach(_ place: Int, _ reach: (String) -> Reach) {
+        for index in built[place].endpoints.indices where touched.contains(built[place].endpoints[index].endpoint.node) {
+            let reach = reach(built[place].endpoints[index].endpoint.node)
+            built[place].endpoints[index].reachable = reach.reachable
+            built[place].endpoints[index].stale = reach.stale
         }
     }
 

@@ -117,8 +117,10 @@ package struct DialPlan: Sendable {
     package mutating func due(_ now: MonotonicTime) -> [Dial] {
         var left = Self.simultaneous - states.values.count { $0.dialling }
         var dials: [Dial] = []
-        let ready = states.filter { !$0.value.dialling && $0.value.due <= now && isWanted($0.key, $0.value) }
-        for (target, state) in ready.sorted(by: { ($0.value.due, $0.value.address) < ($1.value.due, $1.value.address) }) {
+        // A loop: a closure that asks `self` copies the plan for each target.
+        var ready: [(target: Target, state: State)] = []
+        for (target, state) in states where !state.dialling && state.due <= now && isWanted(target, state) { ready.append((target, state)) }
+        for (target, state) in ready.sorted(by: { ($0.state.due, $0.state.address) < ($1.state.due, $1.state.address) }) {
             guard left > 0 else { break }
             states[target]?.dialling = true
             dials.append(Dial(target: target, address: state.address))
