@@ -61,6 +61,7 @@ demo: setup build
 
 bench: setup-bench release
 	$(SWIFT) build $(RELEASE_FLAGS) --product weft-pool
+	$(SWIFT) build $(RELEASE_FLAGS) --product weft-peers
 	@Scripts/bench --scenario '$(SCENARIO)' --rounds '$(ROUNDS)' --seconds '$(SECONDS_PER_RUN)'
 
 lint: setup release

@@ -116,6 +116,12 @@ let package = Package(
             dependencies: [
                 "Platform", "MeshModel", "Reactor", "SWIM", "Membership", .product(name: "ArgumentParser", package: "swift-argument-parser"), logging,
             ], path: "Benchmarks/pool", swiftSettings: strict),
+        .executableTarget(
+            name: "weft-peers",
+            dependencies: [
+                "Platform", "MeshModel", "Reactor", "SWIM", "Membership", "TLS", "Plane", "Identity", "Catalog",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"), logging,
+            ], path: "Benchmarks/peers", swiftSettings: strict),
 
         // Tests.
         .testTarget(name: "PlatformTests", dependencies: ["Platform"], swiftSettings: strict),

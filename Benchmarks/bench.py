@@ -23,6 +23,7 @@ import envoy  # noqa: E402
 import fairness  # noqa: E402
 import haproxy  # noqa: E402
 import membership  # noqa: E402
+import peers  # noqa: E402
 import report  # noqa: E402
 import results  # noqa: E402
 import scenarios  # noqa: E402
@@ -33,7 +34,7 @@ from hosts import Failure, run  # noqa: E402
 from measure import DISTURBED, Others  # noqa: E402
 
 KINDS = (Direct, haproxy.HAProxy, haproxy.HAProxyDefault, envoy.Envoy, envoy.EnvoyHBONE, weft.Weft, weft.Captured, fairness.SharedWeft, counts.Counted,
-         membership.Memberlist, membership.WeftPool, membership.WeftLinked, catalog.Mesh)
+         membership.Memberlist, membership.WeftPool, membership.WeftLinked, catalog.Mesh, peers.Peers)
 # How long a scenario may wait for the machine to be quiet, all its samples together.
 PATIENCE = 120
 

@@ -88,16 +88,9 @@ class Mesh(Contender):
             self.neighbours = file.read()
         self.allow(max(int(self.neighbours), 4 * nodes * nodes))
         for number in range(nodes):
-            host = self.place.lab.add_host(f"m{number}", {"app": "app"}, weft.WEFTD, weft.WEFT, SETTINGS)
-            self.hosts.append(host)
-            with open(f"{host.directory}/weft.yaml") as file:
-                text = file.read()
-            with open(f"{host.directory}/weft.yaml", "w") as file:
-                file.write(text.replace("timers: local", "timers: lan"))
-            with open(f"{host.directory}/services.d/all.yaml", "w") as file:
-                file.write("---\n".join([
-                    *(declared(f"s{(number + index) % 200}", 10000 + index, "tcp: false") for index in range(each)),
-                    *(declared(f"{name}{number}", port, "ttl: 600s\n  initial: unhealthy") for name, port in (("probe", 9998), ("mark", 9999)))]))
+            host = self.add_agent(f"m{number}", number, each)
+            with open(f"{host.directory}/services.d/changing.yaml", "w") as file:
+                file.write("---\n".join(declared(f"{name}{number}", port, "ttl: 600s\n  initial: unhealthy") for name, port in (("probe", 9998), ("mark", 9999))))
         with ThreadPoolExecutor(HANDS) as hands:
             list(hands.map(lambda host: host.start_agent(), self.hosts))
         first = self.hosts[0]
@@ -108,6 +101,18 @@ class Mesh(Contender):
         self.asked = [Asked(host.socket) for host in self.hosts]
         for asked in self.asked:
             wait_until("every node routes to all endpoints", lambda: self.routes(asked) == self.endpoints, timeout=120, interval=0.5)
+
+    def add_agent(self, name, number, each):
+        """A host whose agent is not started yet, with endpoints that nobody checks."""
+        host = self.place.lab.add_host(name, {"app": "app"}, weft.WEFTD, weft.WEFT, SETTINGS)
+        self.hosts.append(host)
+        with open(f"{host.directory}/weft.yaml") as file:
+            text = file.read()
+        with open(f"{host.directory}/weft.yaml", "w") as file:
+            file.write(text.replace("timers: local", "timers: lan"))
+        with open(f"{host.directory}/services.d/all.yaml", "w") as file:
+            file.write("---\n".join(declared(f"s{(number + index) % 200}", 10000 + index, "tcp: false") for index in range(each)))
+        return host
 
     @staticmethod
     def allow(neighbours):
@@ -212,16 +217,24 @@ class Mesh(Contender):
         self.tell(last, "probe", False)
         wait_until("the others know", lambda: self.holds(self.asked[0], last, "probe", False), timeout=10, interval=0.05)
         total = self.routes(self.asked[0])
+        self.end_and_forget(host)
+        # The others take its end for what it is.
+        wait_until("the others notice", lambda: self.routes(self.asked[0]) < total, timeout=30)
+        return {"cold": self.start_until(host, total)}
+
+    def end_and_forget(self, host):
+        """The last agent ends, and its disk has nothing of others."""
         host.stop_agent()
         self.asked[-1].close()
         for path in glob.glob(f"{host.directory}/state/catalog/remote*"):
             os.remove(path)
-        # The others take its end for what it is.
-        wait_until("the others notice", lambda: self.routes(self.asked[0]) < total, timeout=30)
+
+    def start_until(self, host, total):
+        """Seconds from the last agent's start until it routes to so many endpoints."""
         begin = time.monotonic()
         host.agent = host.start("weftd", weft.WEFTD, "--config", f"{host.directory}/weft.yaml")
         wait_until("the node routes to all", lambda: os.path.exists(host.socket) and self.routes(self.asked[-1]) == total, timeout=60, interval=0.005)
-        return {"cold": time.monotonic() - begin}
+        return time.monotonic() - begin
 
     def sustained(self, rate, seconds):
         """So many changes a second, the nodes in turn, and how long after the last one all nodes route by it."""
@@ -266,8 +279,8 @@ def of_changes(nodes, each, rate):
     return sample
 
 
-def scenario(name, title, rows, sample, seconds):
-    return Scenario(f"catalog-{name}", title, "plain", (Mesh.name,), rows, sample, fresh=True, check=False, seconds=seconds, rounds=1)
+def scenario(name, title, rows, sample, seconds, contender=Mesh):
+    return Scenario(f"catalog-{name}", title, "plain", (contender.name,), rows, sample, fresh=True, check=False, seconds=seconds, rounds=1)
 
 
 def many(nodes, each):

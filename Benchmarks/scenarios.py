@@ -4,6 +4,7 @@ import catalog
 import counts
 import fairness
 import membership
+import peers
 import samples
 from scenario import Row, Scenario, also
 
@@ -84,5 +85,5 @@ ALL = (
     + pair() + memory()
     + captured("capture", "Captured, to a service of the same host", "redirect", ("direct", "weft", "captured"))
     + captured("mesh", "Captured, to a service of the other host", "pair", ("direct", "captured"))
-    + fairness.SCENARIOS + counts.SCENARIOS + membership.SCENARIOS + catalog.SCENARIOS
+    + fairness.SCENARIOS + counts.SCENARIOS + membership.SCENARIOS + catalog.SCENARIOS + peers.SCENARIOS
 )

@@ -16,9 +16,9 @@ package final class Gossip {
     /// Called for every change of another member, in order, on the control loop.
     package var onEvent: (@Control (GossipEvent) -> Void)?
 
-    private var core: SWIMCore
+    var core: SWIMCore
     private let logger: Logger
-    private var random: SWIMRandom
+    var random: SWIMRandom
     private var effects: [SWIMEffect] = []
     private var isStepping = false
     private var waiting: [SWIMEvent] = []
