@@ -16,9 +16,9 @@ package final class Gossip {
     /// Called for every change of another member, in order, on the control loop.
     package var onEvent: (@Control (GossipEvent) -> Void)?
 
-    var core: SWIMCore
+    private var core: SWIMCore
     private let logger: Logger
-    var random: SWIMRandom
+    private var random: SWIMRandom
     private var effects: [SWIMEffect] = []
     private var isStepping = false
     private var waiting: [SWIMEvent] = []
@@ -98,6 +98,11 @@ package final class Gossip {
             joins[id] = continuation
             step(.join(id, addresses))
         }
+    }
+
+    /// After `start`: is in a pool with all of these as if they had joined each other long ago. For pools in one process that do not begin with their joins.
+    package func adopt(_ others: [Gossip]) {
+        core.adopt(others.compactMap { $0.core.member($0.configuration.name) }, seeds: [], rng: &random)
     }
 
     /// Tells the pool, answers for about a second more, and stops.
