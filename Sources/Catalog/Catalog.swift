@@ -145,10 +145,8 @@ package final class Catalog {
     // MARK: Introspection
 
     package var counters: CatalogCounters { core.counters }
-    /// At least one other node is connected, and everything that connected nodes are known to have is here.
-    package var isSettled: Bool { !links.links.isEmpty && core.isSettled }
     package var healthCounters: HealthCounters { health.counters }
-    package var positions: [String: Position] { core.positions }
+    package var positions: [String: Position] { core.knownPositions }
     /// Where a node's tunnels end, from its own signed record.
     package func address(of node: String) -> SocketAddress? { core.index.nodes[node]?.tunnel }
 

@@ -25,7 +25,7 @@ package enum VirtualIP {
     package static func assign(_ names: some Sequence<ServiceName>) -> [ServiceName: Pair] {
         var taken = Taken()
         let names = Set(names).sorted()
-        return Dictionary(uniqueKeysWithValues: zip(names, names.map { taken.pair(for: hash($0.description)) }).compactMap { name, pair in pair.map { (name, $0) } })
+        return Dictionary(uniqueKeysWithValues: zip(names, names.map { taken.pair(for: StableHash.of($0.description)) }).compactMap { name, pair in pair.map { (name, $0) } })
     }
 
     /// An address for each subset, in what the services leave: a subset never moves a service. Nil when none is left.
@@ -33,7 +33,7 @@ package enum VirtualIP {
     package static func assign(_ subsets: some Sequence<Subset>, beside services: some Sequence<Pair>) -> [Pair?] {
         var taken = Taken()
         for pair in services { taken.insert(UInt16(truncatingIfNeeded: pair.v4.v4Number)) }
-        return subsets.map { taken.pair(for: hash($0.description)) }
+        return subsets.map { taken.pair(for: StableHash.of($0.description)) }
     }
 
     /// The last halves of the addresses that somebody has, a bit for each.
@@ -57,13 +57,4 @@ package enum VirtualIP {
 
     /// The most services and subsets that can have an address; `assign` gives the rest none.
     package static let usable = 65_534
-
-    /// FNV-1a, 64 bit, then a final avalanche: names differ in their last bytes.
-    private static func hash(_ name: String) -> UInt64 {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        hash ^= hash >> 33
-        hash = hash &* 0xff51_afd7_ed55_8ccd
-        return hash ^ hash >> 33
-    }
 }

@@ -75,7 +75,7 @@ extension World {
             return strange.map { "\(node.name) does not hold \($0.name) alive at \($0.gossipAddress)" } ?? "\(node.name) holds somebody alive who is not"
         }
         var positions: UInt64 = 0
-        for (origin, position) in Self.ask(&node.catalog, { $0.positions }) where truth.isRunning[Node.index(origin)] {
+        for (origin, position) in Self.ask(&node.catalog, { $0.knownPositions }) where truth.isRunning[Node.index(origin)] {
             positions &+= Truth.print(Node.index(origin), position)
         }
         if positions != truth.positions {
@@ -95,7 +95,7 @@ extension World {
     }
 
     /// How far a catalog knows an origin.
-    static func position(of origin: String, _ catalog: inout CatalogCore) -> Position { ask(&catalog) { $0.positions[origin] ?? .none } }
+    static func position(of origin: String, _ catalog: inout CatalogCore) -> Position { ask(&catalog) { $0.knownPositions[origin] ?? .none } }
 
     private func differences(_ node: Node, _ running: [Node]) -> String {
         let truth = Set(running.flatMap { other in other.declared.values.map { endpoint(other, $0) } })

@@ -10,9 +10,9 @@ import Testing
         try core.putEndpoint("reviews.default", "192.0.2.7:9080", port: 9080)
         #expect(core.effects.contains(.viewChanged))
         #expect(core.view().service(ServiceName("reviews.default")!)?.service.port == 9080)
-        #expect(core.positions.isEmpty)
+        #expect(core.knownPositions.isEmpty)
         core.commit(.at(0))
-        #expect(core.positions == ["a": Position(generation: 1, version: 1)])
+        #expect(core.knownPositions == ["a": Position(generation: 1, version: 1)])
         #expect(core.sent.isEmpty, "nobody is connected")
     }
 
@@ -43,7 +43,7 @@ import Testing
         pair.a.commit(pair.now)
         pair.b.commit(pair.now)
         pair.connect()
-        #expect(pair.a.positions == pair.b.positions)
+        #expect(pair.a.knownPositions == pair.b.knownPositions)
         #expect(pair.b.view().services.map(\.service.name.description) == ["reviews.default"])
         #expect(pair.b.view().services[0].endpoints[0].endpoint.node == "a")
         #expect(pair.a.view().nodes.map(\.info.name) == ["a", "b"])
@@ -195,7 +195,7 @@ import Testing
         let theirs = ["x": Position(generation: 1, version: 5)]
         for peer in ["a", "b", "c"] {
             core.connected(peer, .at(0))
-            core.received(.digest(theirs, complete: true), from: peer, .at(0))
+            core.received(.digest(theirs, parts: .all), from: peer, .at(0))
         }
         #expect(core.sent.filter { if case .want = $0 { true } else { false } }.count == 1)
         // The one that was asked goes away: another is asked what it has.
@@ -204,9 +204,9 @@ import Testing
         #expect(core.sent.count == 1)
         // Or never answers.
         core.effects = []
-        core.received(.digest(theirs, complete: true), from: "b", .at(0.2))
-        core.received(.digest(theirs, complete: true), from: "c", .at(1))
-        core.received(.digest(theirs, complete: true), from: "c", .at(2.3))
+        core.received(.digest(theirs, parts: .all), from: "b", .at(0.2))
+        core.received(.digest(theirs, parts: .all), from: "c", .at(1))
+        core.received(.digest(theirs, parts: .all), from: "c", .at(2.3))
         #expect(core.sent.filter { if case .want = $0 { true } else { false } }.count == 2)
     }
 
@@ -222,7 +222,7 @@ import Testing
         }
         core.connected("p", .at(0))
         core.effects = []
-        core.received(.want(core.positions.mapValues { _ in Position.none }), from: "p", .at(0))
+        core.received(.want(core.knownPositions.mapValues { _ in Position.none }), from: "p", .at(0))
         #expect(core.sent.count > 3)
         #expect(core.sentDeltas.count == 20)
     }

@@ -35,13 +35,13 @@ import Testing
         // A peer that still has them does not bring them back.
         pair.b.connected("c", .at(3601))
         pair.b.effects = []
-        pair.b.received(.digest(["a": Position(generation: 1, version: 2)], complete: true), from: "c", .at(3601))
+        pair.b.received(.digest(["a": Position(generation: 1, version: 2)], parts: .all), from: "c", .at(3601))
         #expect(!pair.b.sent.contains { if case .want = $0 { true } else { false } })
         pair.b.received(.delta([pair.a.own!.whole]), from: "c", .at(3601))
         #expect(pair.b.view().services.isEmpty)
         // Its return does.
         pair.b.liveness("a", .alive, .at(3602))
-        pair.b.received(.digest(["a": Position(generation: 1, version: 2)], complete: true), from: "c", .at(3603))
+        pair.b.received(.digest(["a": Position(generation: 1, version: 2)], parts: .all), from: "c", .at(3603))
         pair.b.received(.delta([pair.a.own!.whole]), from: "c", .at(3603))
         #expect(pair.b.view().services.count == 1)
     }
@@ -84,7 +84,7 @@ import Testing
                 == .init(endpoint: pair.b.index.endpoint("a", "reviews.default/192.0.2.1:80")!, reachable: true, stale: true))
         // That others have the same proves nothing: they may have it from their disks.
         restarted.connected("c", .at(1))
-        restarted.received(.digest(["a": Position(generation: 1, version: 2)], complete: true), from: "c", .at(1))
+        restarted.received(.digest(["a": Position(generation: 1, version: 2)], parts: .all), from: "c", .at(1))
         #expect(restarted.view().services[0].endpoints[0].stale)
         restarted.liveness("a", .alive, .at(2))
         #expect(!restarted.view().services[0].endpoints[0].stale)

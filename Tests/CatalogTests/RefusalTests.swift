@@ -94,14 +94,14 @@ import Testing
         core.received(.delta([delta]), from: "m", .at(1))
         #expect(core.counters.refused[code] == 1, "\(name): \(core.counters.refused.filter { $0.value > 0 })")
         #expect(core.view().services.isEmpty, "\(name)")
-        #expect(core.positions.isEmpty, "\(name)")
+        #expect(core.knownPositions.isEmpty, "\(name)")
         let named = core.events.contains { if case .refused(_, origin: let origin, peer: "m") = $0 { origin == delta.origin } else { false } }
         #expect(named, "the event names origin and peer")
         // Nobody hears of it from here, asked or not.
         #expect(core.sentDeltas.isEmpty, "\(name)")
         core.effects = []
         core.received(.want([delta.origin: .none]), from: "n", .at(2))
-        core.received(.digest([:], complete: true), from: "n", .at(2))
+        core.received(.digest([:], parts: .all), from: "n", .at(2))
         core.tick(.at(3))
         #expect(core.sent.allSatisfy { if case .digest(let positions, _) = $0 { positions[delta.origin] == nil } else { false } }, "\(name): \(core.sent)")
     }
@@ -110,7 +110,7 @@ import Testing
         var core = receiver()
         core.connected("n", .at(0))
         // The peer claims to know far more of a than a ever said.
-        core.received(.digest(["a": Position(generation: 1, version: 1 << 40)], complete: false), from: "m", .at(0))
+        core.received(.digest(["a": Position(generation: 1, version: 1 << 40)], parts: .none), from: "m", .at(0))
         var forged = try honest()
         forged.head = SignedHead(
             origin: "a", position: Position(generation: 1, version: 1 << 40), root: forged.head.root, chain: forged.head.chain,
@@ -120,7 +120,7 @@ import Testing
         #expect(core.view().services.count == 1)
         // And is not asked for it again at once.
         core.effects = []
-        core.received(.digest(["a": Position(generation: 1, version: 1 << 40)], complete: false), from: "m", .at(5))
+        core.received(.digest(["a": Position(generation: 1, version: 1 << 40)], parts: .none), from: "m", .at(5))
         #expect(core.sent.isEmpty)
     }
 
@@ -185,7 +185,7 @@ import Testing
             origin.commit(.at(0))
             core.received(.delta([origin.own!.whole]), from: "m", .at(1))
         }
-        #expect(core.positions.count == 3)
+        #expect(core.knownPositions.count == 3)
         #expect(core.counters.refused["too_many_origins"] == 2)
     }
 
@@ -220,7 +220,7 @@ import Testing
         var core = receiver()
         core.received(.delta([careless.own!.whole]), from: "m", .at(1))
         #expect(core.counters.refused["origin_too_large"] == 1)
-        #expect(core.positions.isEmpty)
+        #expect(core.knownPositions.isEmpty)
         // Whose it is and who sent it is told, and nobody gets it from here.
         #expect(core.effects.contains(.event(.refused(.originTooLarge(limit: CatalogLimits().bytesPerOrigin), origin: "a", peer: "m"))))
         #expect(core.effects.allSatisfy { if case .send(.delta, _) = $0 { false } else if case .broadcast = $0 { false } else { true } })

@@ -169,19 +169,19 @@ import Testing
             a.address, serverName: nil, alpn: [IdentityProtocol.plane], credential: future.node, trust: future.trust, mark: 0)
         var closed = false
         stream.onClose = { _ in closed = true }
-        var digests = 0
-        stream.handle(FrameType(rawValue: CatalogWire.FrameType.digest.rawValue)) { _ in digests += 1 }
+        var overviews = 0
+        stream.handle(FrameType(rawValue: CatalogWire.FrameType.overview.rawValue)) { _ in overviews += 1 }
         stream.start()
         // More versions than are spoken here, fields that are not known, a later version of the frame, and types of frames that do not exist yet.
         let hello = #"{"node":"f","minimum":1,"maximum":4,"life":1,"mood":{"is":["good"]}}"#
         try stream.send(Frame(FrameType(rawValue: CatalogWire.FrameType.hello.rawValue), Array(hello.utf8), version: 9))
         try stream.send(Frame(FrameType(rawValue: 0x2f), Array("later".utf8), version: 9))
         try stream.send(Frame(FrameType(rawValue: 0x7f), [], version: 200))
-        await until("it is a peer") { a.catalog.peers.map(\.node) == ["f"] && digests > 0 }
+        await until("it is a peer") { a.catalog.peers.map(\.node) == ["f"] && overviews > 0 }
         // What it asks for it gets.
-        let before = digests
-        try stream.send(Frame(FrameType(rawValue: CatalogWire.FrameType.digest.rawValue), Array(#"{"origins":{},"complete":true,"more":1}"#.utf8), version: 9))
-        await until("it is answered") { digests > before }
+        let before = overviews
+        try stream.send(Frame(FrameType(rawValue: CatalogWire.FrameType.overview.rawValue), Array(#"{"position":[0,0],"others":0,"digest":0,"asks":true,"more":1}"#.utf8), version: 9))
+        await until("it is answered") { overviews > before }
         #expect(!closed)
         #expect(a.catalog.counters.refused.values.allSatisfy { $0 == 0 })
         stream.close("done")

@@ -166,7 +166,7 @@ struct Simulation {
 
     mutating func check(_ name: String) {
         guard let core = cores[name] else { return }
-        for (origin, position) in core.positions {
+        for (origin, position) in core.knownPositions {
             if let before = seen[name]?[origin], position < before { faults.append("\(name) goes back on \(origin) from \(before) to \(position)") }
             seen[name, default: [:]][origin] = position
         }

@@ -23,8 +23,9 @@ import Testing
         var keptBack = try delta()
         keptBack.records[0].payload = nil
         let messages: [CatalogMessage] = [
-            .hello(node: "a", versions: 1...3, life: 7), .digest(["a": Position(generation: 1_800_000_000, version: .max)], complete: true),
-            .digest([:], complete: false),
+            .hello(node: "a", versions: 1...3, life: 7), .digest(["a": Position(generation: 1_800_000_000, version: .max)], parts: .all),
+            .digest([:], parts: .none), .digest([:], parts: PartSet([0, 5, 63])), .parts((0..<64).map { UInt64.max - $0 }), .parts([]),
+            .overview(CatalogOverview(position: Position(generation: 3, version: 4), others: 5, digest: .max, asks: true)),
             .want(["b": .none]), .delta([try delta(), keptBack]), .delta([]),
         ]
         for message in messages {
@@ -35,8 +36,13 @@ import Testing
 
     @Test(arguments: [
         (0x20, #"{"node":"a","minimum":1,"maximum":2,"mood":"good"}"#, CatalogMessage.hello(node: "a", versions: 1...2, life: 0)),
-        (0x21, #"{"origins":{"a":[1,2,"later"]},"complete":true,"x":null}"#, .digest(["a": Position(generation: 1, version: 2)], complete: true)),
-        (0x22, #"{"origins":{},"x":{"y":[]}}"#, .want([:])), (0x23, #"{"deltas":[],"x":1}"#, .delta([])),
+        (0x21, #"{"origins":{"a":[1,2,"later"]},"parts":18446744073709551615,"x":null}"#, .digest(["a": Position(generation: 1, version: 2)], parts: .all)),
+        (0x22, #"{"origins":{},"x":{"y":[]}}"#, .want([:])), (0x25, #"{"parts":[1,18446744073709551615],"x":1}"#, .parts([1, .max])),
+        (
+            0x24, #"{"position":[1,2,3],"others":4,"digest":5,"asks":false,"x":[]}"#,
+            .overview(CatalogOverview(position: Position(generation: 1, version: 2), others: 4, digest: 5, asks: false))
+        ),
+        (0x23, #"{"deltas":[],"x":1}"#, .delta([])),
     ])
     func unknownFieldsAreIgnored(_ type: UInt8, _ text: String, _ message: CatalogMessage) throws {
         #expect(try CatalogWire.decode(type, Array(text.utf8), authority: authority) == message)
@@ -44,8 +50,8 @@ import Testing
 
     static let unreadable: [(UInt8, String)] = [
         (0x20, "{}"), (0x20, #"{"node":"a","minimum":0,"maximum":2}"#), (0x20, #"{"node":"a","minimum":3,"maximum":2}"#), (0x21, ""), (0x21, "\u{0}"),
-        (0x21, #"{"origins":{"a":[1]},"complete":true}"#), (0x21, #"{"origins":{"a":[-1,2]},"complete":true}"#),
-        (0x21, #"{"origins":{"a":[1e30,2]},"complete":true}"#), (0x22, "[]"), (0x23, #"{"deltas":[{}]}"#), (0x42, "{}"),
+        (0x21, #"{"origins":{"a":[1]},"parts":1}"#), (0x21, #"{"origins":{},"parts":-1}"#), (0x21, #"{"origins":{}}"#), (0x21, #"{"origins":{"a":[-1,2]},"parts":1}"#),
+        (0x21, #"{"origins":{"a":[1e30,2]},"parts":1}"#), (0x22, "[]"), (0x24, "{}"), (0x24, #"{"position":[1,2],"others":4,"digest":-5,"asks":false}"#), (0x25, #"{"parts":[1e30]}"#), (0x25, "[]"), (0x23, #"{"deltas":[{}]}"#), (0x42, "{}"),
         (0x23, #"{"deltas":[{"origin":"a","generation":1,"version":1,"records":[],"chain":["%"],"signature":"","root":""}]}"#),
         (
             0x23,

@@ -36,29 +36,32 @@ extension FuzzTarget {
                     Record(key: .endpoint("e"), version: 1, payload: nil, digest: RecordDigest([UInt8](repeating: 3, count: 32))!),
                 ], tombstones: [Tombstone(key: .endpoint("gone"), version: 2)])
             let messages: [CatalogMessage] = [
-                .hello(node: "a", versions: 1...3, life: 7), .digest(["a": Position(generation: 1, version: 2), "z": .none], complete: true), .want(["z": .none]),
-                .delta([delta]), .delta([]),
+                .hello(node: "a", versions: 1...3, life: 7), .digest(["a": Position(generation: 1, version: 2), "z": .none], parts: .all), .want(["z": .none]),
+                .delta([delta]), .delta([]), .parts((0..<64).map { $0 &* 0x9e37_79b9_7f4a_7c15 }),
+                .overview(CatalogOverview(position: Position(generation: 1, version: 2), others: 3, digest: 4, asks: true)),
             ]
             return messages.map { message in
                 let (type, payload) = CatalogWire.encode(message)
                 return [type.rawValue - 0x20] + payload
-            } + [[4] + JSON.encode(SummaryFrame(own.summaries))]
+            } + [[summaryByte] + JSON.encode(SummaryFrame(own.summaries))]
         },
         run: { bytes in
             var input = Input(bytes)
-            let type = input.byte() % 5
-            if type == 4 { return summary(input.bytes) }
+            let type = input.byte() % 8
+            if type == summaryByte { return summary(input.bytes) }
             guard let message = try? CatalogWire.decode(0x20 + type, input.bytes, authority: authority) else { return }
             let (sameType, payload) = CatalogWire.encode(message)
             require(sameType.rawValue == 0x20 + type, "a message of another type")
             require((try? CatalogWire.decode(sameType.rawValue, payload, authority: authority)) == message, "\(message) reads as another")
             var core = core()
-            let before = core.positions
+            let before = core.knownPositions
             core.received(message, from: "m", MonotonicTime(nanoseconds: 2_000_000_000))
             core.tick(MonotonicTime(nanoseconds: 3_000_000_000))
             require(core.counters.deltasApplied == 0, "records that nobody signed were taken")
-            require(core.positions.filter { $0.key != "z" }.isEmpty && before.count == core.positions.count, "an origin that nobody spoke for is known")
+            require(core.knownPositions.filter { $0.key != "z" }.isEmpty && before.count == core.knownPositions.count, "an origin that nobody spoke for is known")
         })
+
+    private static let summaryByte: UInt8 = 7
 
     private static func summary(_ bytes: [UInt8]) {
         guard let frame = try? JSON.decode(SummaryFrame.self, from: bytes), let summaries = try? frame.summaries(limit: 100) else { return }

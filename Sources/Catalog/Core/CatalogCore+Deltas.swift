@@ -12,7 +12,7 @@ extension CatalogCore {
             let fillsIn = delta.position == known.position && delta.from == nil && !known.keptBack.isEmpty && peer == origin
             if !fillsIn {
                 counters.deltasKnown += 1
-                if requests[origin]?.peer == peer { requests[origin] = nil }
+                answered(origin, by: peer, now)
                 return
             }
         }
@@ -24,7 +24,7 @@ extension CatalogCore {
             // Something in between was lost, or this is the first that is heard of it.
             return request([origin: known?.position ?? .none], of: peer, now, again: false)
         }
-        if requests[origin]?.peer == peer { requests[origin] = nil }
+        answered(origin, by: peer, now)
         do throws(Refusal) {
             try bounds(delta, known: known)
             try verify(delta)

@@ -22,7 +22,7 @@ extension CatalogCore {
     /// Runs what is due. Call it about once a second.
     package mutating func tick(_ now: MonotonicTime) {
         own?.expireTombstones(now)
-        for (origin, request) in requests where request.deadline <= now { requests[origin] = nil }
+        for (origin, request) in requests where isOverdue(request, now) { requests[origin] = nil }
         for (key, refused) in refusedHeads where refused.expires <= now { refusedHeads[key] = nil }
         for (origin, gone) in forgotten where gone.expires <= now { forgotten[origin] = nil }
         for origin in withTombstones {
@@ -40,6 +40,7 @@ extension CatalogCore {
         for name in doubtful where logs[name] == nil && peers[name] == nil {
             if let standing = standings[name], now - standing.since >= limits.grace { standings[name] = nil }
         }
+        compareNext(now)
         if isDirty { commit(now) }
     }
 

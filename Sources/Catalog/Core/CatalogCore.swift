@@ -6,7 +6,7 @@ import Platform
 /// Overview: every node owns the records of its own workloads and signs them; everybody else keeps copies. Because a record has one writer
 /// there is nothing to merge: of two states of an origin the one with the higher `(generation, version)` is right.
 /// Function: local changes are collected and signed by `commit`, which sends what changed to every connected peer. `exchange` compares
-/// digests with one peer; who turns out to lack something asks for it. Membership's word on nodes decides which endpoints get traffic, never
+/// with one peer; who turns out to lack something asks for it. Membership's word on nodes decides which endpoints get traffic, never
 /// what is known.
 /// Implementation: inputs append to `effects`; time comes in, nothing is read from the world. A value, owned by one shell or one simulator.
 package struct CatalogCore: Sendable {
@@ -30,12 +30,15 @@ package struct CatalogCore: Sendable {
     var logs: [String: OriginLog] = [:]
     /// Of those, which have deletions: time changes only them.
     var withTombstones: Set<String> = []
-    /// How far this node knows each origin, itself included: of every log its position. Digests are this, so sending one costs nothing.
-    package internal(set) var positions: [String: Position] = [:]
+    /// How far this node knows each origin, itself included: of every log its position.
+    var positions: KnownPositions
     var standings: [String: Standing] = [:]
     var forgotten: [String: Forgotten] = [:]
     var rates: [String: TokenBucket] = [:]
     var requests: [String: Request] = [:]
+    /// Peers that know something else, to be compared with when there is time.
+    var differing: Set<String> = []
+    var comparing: Comparison?
     var refusedHeads: [RefusedHead.Key: RefusedHead] = [:]
     var peers: [String: Peer] = [:]
     var index = CatalogIndex()
@@ -57,10 +60,14 @@ package struct CatalogCore: Sendable {
     }
     struct Request: Sendable {
         var peer: String
-        var deadline: MonotonicTime
+        var asked: MonotonicTime
     }
     struct Peer: Sendable {
         var patience: TokenBucket
+        /// Of its overviews and parts.
+        var questions: TokenBucket
+        /// When it last gave what it was asked for.
+        var answered: MonotonicTime?
     }
     struct RefusedHead: Sendable {
         struct Key: Hashable, Sendable {
@@ -79,16 +86,20 @@ package struct CatalogCore: Sendable {
         self.generation = generation
         self.limits = limits
         self.authority = authority
+        positions = KnownPositions(sha256: authority.sha256)
     }
 
     // MARK: Asking
 
     /// How many entries its tables have beside the records themselves.
     package var tableEntries: Int {
-        standings.count + forgotten.count + rates.count + requests.count + refusedHeads.count + peers.count + pending.count
+        standings.count + forgotten.count + rates.count + requests.count + refusedHeads.count + peers.count + differing.count + pending.count
     }
 
     /// How far each origin is known, this node included.
+    package var knownPositions: [String: Position] { positions.all }
+
+    /// The same with what the records come to.
     package var summaries: [String: OriginSummary] {
         var logs = logs
         logs[node] = own
@@ -119,9 +130,6 @@ package struct CatalogCore: Sendable {
 
     /// The same of one node; nil while it has no record.
     package func nodeAddress(_ name: String) -> SocketAddress? { index.nodes[name]?.tunnel }
-
-    /// Everything that connected peers are known to have is here.
-    package var isSettled: Bool { requests.isEmpty }
 
     /// What membership last said.
     package var livenesses: [String: Liveness] { standings.compactMapValues(\.liveness) }

@@ -29,8 +29,12 @@ package struct CatalogLimits: Hashable, Sendable {
     package var tombstoneLife: Duration = .seconds(3600)
     /// How long a dropped origin's last position is remembered, so that a peer that kept it does not bring it back.
     package var forgottenLife: Duration = .seconds(4 * 3600)
-    /// How long a peer has to answer a request before another is asked.
+    /// How long a peer has to give something of what it was asked for before another is asked, and to give all of it.
     package var requestTimeout: Duration = .seconds(2)
+    package var longestRequest: Duration = .seconds(30)
+    /// Comparisons that a peer may begin, per second in the long run and at once.
+    package var questionRate = 10.0
+    package var questionBurst = 100.0
     /// How long a refused state of an origin is not asked for again.
     package var refusedLife: Duration = .seconds(60)
     /// The least time between two jumps of the own generation.

@@ -76,6 +76,7 @@ package struct CatalogCounters: Hashable, Sendable {
     package var deltasApplied: UInt64 = 0
     /// Deltas that said nothing new.
     package var deltasKnown: UInt64 = 0
+    package var overviewsSent: UInt64 = 0
     package var digestsSent: UInt64 = 0
     package var digestsReceived: UInt64 = 0
     package var requestsSent: UInt64 = 0
@@ -86,6 +87,8 @@ package struct CatalogCounters: Hashable, Sendable {
     /// Deltas that did not fit what was known, so that the whole set was asked for.
     package var resyncs: UInt64 = 0
     package var originsDropped: UInt64 = 0
+    /// Overviews and parts that nothing was done about, because the peer sent too many.
+    package var questionsIgnored: UInt64 = 0
     /// Refusals that were counted but not told as events, because too many came at once.
     package var untold: UInt64 = 0
     package init() {}

@@ -14,14 +14,23 @@ package enum CatalogWire {
         case digest = 0x21
         case want = 0x22
         case delta = 0x23
+        case overview = 0x24
+        case parts = 0x25
     }
 
     package static func encode(_ message: CatalogMessage) -> (type: FrameType, payload: [UInt8]) {
         switch message {
         case .hello(let node, let versions, let life):
             (.hello, JSON.encode(HelloFrame(node: node, minimum: versions.lowerBound, maximum: versions.upperBound, life: life)))
-        case .digest(let positions, let complete):
-            (.digest, JSON.encode(DigestFrame(origins: positions.mapValues(PositionField.init), complete: complete)))
+        case .overview(let overview):
+            (
+                .overview,
+                JSON.encode(
+                    OverviewFrame(position: PositionField(overview.position), others: overview.others, digest: overview.digest, asks: overview.asks))
+            )
+        case .parts(let parts): (.parts, JSON.encode(PartsFrame(parts: parts)))
+        case .digest(let positions, let parts):
+            (.digest, JSON.encode(DigestFrame(origins: positions.mapValues(PositionField.init), parts: parts.bits)))
         case .want(let positions): (.want, JSON.encode(WantFrame(origins: positions.mapValues(PositionField.init))))
         case .delta(let deltas): (.delta, JSON.encode(DeltaFrame(deltas: deltas.map(DeltaField.init))))
         }
@@ -38,7 +47,11 @@ package enum CatalogWire {
                 return .hello(node: frame.node, versions: frame.minimum...frame.maximum, life: frame.life ?? 0)
             case .digest:
                 let frame = try JSON.decode(DigestFrame.self, from: payload)
-                return .digest(frame.origins.mapValues(\.position), complete: frame.complete)
+                return .digest(frame.origins.mapValues(\.position), parts: PartSet(bits: frame.parts))
+            case .overview:
+                let frame = try JSON.decode(OverviewFrame.self, from: payload)
+                return .overview(CatalogOverview(position: frame.position.position, others: frame.others, digest: frame.digest, asks: frame.asks))
+            case .parts: return .parts(try JSON.decode(PartsFrame.self, from: payload).parts)
             case .want: return .want(try JSON.decode(WantFrame.self, from: payload).origins.mapValues(\.position))
             case .delta:
                 let frame = try JSON.decode(DeltaFrame.self, from: payload)
@@ -71,7 +84,19 @@ struct HelloFrame: Codable {
 
 struct DigestFrame: Codable {
     var origins: [String: PositionField]
-    var complete: Bool
+    /// One bit for each part.
+    var parts: UInt64
+}
+
+struct OverviewFrame: Codable {
+    var position: PositionField
+    var others: Int
+    var digest: UInt64
+    var asks: Bool
+}
+
+struct PartsFrame: Codable {
+    var parts: [UInt64]
 }
 
 struct WantFrame: Codable {

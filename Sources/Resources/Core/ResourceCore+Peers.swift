@@ -1,3 +1,4 @@
+import MeshModel
 import Platform
 
 /// Inputs from peers: other nodes with a stream to this one, whose names their certificates proved.
@@ -97,7 +98,7 @@ extension ResourceCore {
     }
 
     private mutating func compare(_ list: [KnownResource], parts: [Int]?, with peer: String, _ now: Moment) {
-        guard list.count <= limits.resources, parts?.count ?? 0 <= ResourceDigest.parts else { return }
+        guard list.count <= limits.resources, parts?.count ?? 0 <= SetDigest.parts else { return }
         var newer: [ResourceWrite] = []
         var gone: [KnownResource] = []
         for item in list {

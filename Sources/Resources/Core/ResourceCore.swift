@@ -22,7 +22,7 @@ package struct ResourceCore: Sendable {
 
     let authority: ResourceAuthority
     var entries: [ResourceKey: Entry] = [:]
-    var digest = ResourceDigest()
+    var digest = SetDigest()
     var bytes = 0
     /// Later than every version seen.
     var clock = HybridTime.zero
@@ -36,7 +36,7 @@ package struct ResourceCore: Sendable {
 
     struct Entry: Sendable {
         var write: ResourceWrite
-        var mark: ResourceDigest.Mark
+        var mark: SetDigest.Mark
     }
     struct Peer: Sendable {
         var since: MonotonicTime
@@ -158,7 +158,7 @@ package struct ResourceCore: Sendable {
             digest.toggle(old.mark)
             bytes -= old.write.cost
         }
-        let mark = ResourceDigest.Mark(write.key, write.version, sha256: authority.sha256)
+        let mark = SetDigest.Mark(write.key.path, state: Array("\(write.key.path) \(write.version)".utf8), sha256: authority.sha256)
         entries[write.key] = Entry(write: write, mark: mark)
         digest.toggle(mark)
         bytes += write.cost
