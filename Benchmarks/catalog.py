@@ -3,7 +3,6 @@
 The agents have memberlist's LAN timers, one worker each and nothing captured. All of them share this machine's cores, as hosts never would.
 """
 
-import glob
 import http.client
 import json
 import os
@@ -226,8 +225,7 @@ class Mesh(Contender):
         """The last agent ends, and its disk has nothing of others."""
         host.stop_agent()
         self.asked[-1].close()
-        for path in glob.glob(f"{host.directory}/state/catalog/remote*"):
-            os.remove(path)
+        shutil.rmtree(f"{host.directory}/state/catalog/remote")
 
     def start_until(self, host, total):
         """Seconds from the last agent's start until it routes to so many endpoints."""

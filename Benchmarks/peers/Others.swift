@@ -112,7 +112,7 @@ final class Others {
             switch effect {
             case .send(let message, let peer): if let stream = streams[peer] { say(message, stream) }
             case .broadcast(let message): for stream in streams.values { say(message, stream) }
-            case .viewChanged, .saveRemote, .saveGeneration, .disconnect, .event: break
+            case .viewChanged, .save, .saveGeneration, .disconnect, .event: break
             }
         }
     }

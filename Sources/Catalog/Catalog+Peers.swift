@@ -228,7 +228,13 @@ extension Catalog {
 
     func send(_ message: CatalogMessage, to peer: String) {
         guard let link = links.links[peer] else { return }
-        say(message, on: link.stream)
+        guard case .delta(let deltas) = message, let delta = deltas.first, deltas.count == 1, delta.origin == core.node else {
+            return say(message, on: link.stream)
+        }
+        if ownFrame?.position != delta.position || ownFrame?.from != delta.from {
+            ownFrame = (delta.position, delta.from, Self.frame(message))
+        }
+        if let frame = ownFrame?.frame { say(frame, on: link.stream) }
     }
 
     func broadcast(_ message: CatalogMessage) {

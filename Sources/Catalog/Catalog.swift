@@ -43,6 +43,11 @@ package final class Catalog {
     private var publishTimer: TimerID?
     private var publishing: PacedWork
     private var saveTimer: TimerID?
+    /// Other nodes of which the disk has an earlier state.
+    private var unsaved: Set<String> = []
+    private var tellsFullDisk = true
+    /// This node's own records as they were last sent by themselves: many peers ask for the same.
+    var ownFrame: (position: Position, from: UInt64?, frame: Frame)?
     private var exchangeTimer: TimerID?
 
     package init(_ configuration: CatalogConfiguration, logger: Logger, clock: @escaping @Sendable () -> WallTime = { .now() }) {
@@ -69,8 +74,8 @@ package final class Catalog {
         self.credentials = credentials
         let opened = try await store.open(now: .now(), salt: .random(in: .min ... .max))
         let registered = try await store.registered()
-        let remote = credentials == nil ? (deltas: [], warning: nil) : await store.remote(keys.authority)
-        for warning in [opened.warning, remote.warning] { if let warning { logger.warning("\(warning)") } }
+        let remote = try await store.remote(credentials == nil ? nil : keys.authority)
+        for warning in [opened.warning].compactMap({ $0 }) + remote.warnings { logger.warning("\(warning)") }
         var fresh = CatalogCore(
             node: configuration.info.name, trustDomain: configuration.trustDomain, generation: opened.generation, limits: configuration.limits,
             authority: keys.authority)
@@ -79,6 +84,8 @@ package final class Catalog {
         core = fresh
         isStarted = true
         core.restore(remote.deltas, .now())
+        // What proves nothing, as the records of another mesh, need not be read again.
+        unsaved = Set(remote.deltas.map(\.origin).filter { core.whole(of: $0) == nil })
         do throws(Refusal) {
             try core.put(.node(configuration.info.name), payload: configuration.info.recordPayload)
         } catch {
@@ -105,7 +112,7 @@ package final class Catalog {
         timers = []
         health.stopAll()
         closeAll("this node stops")
-        await save(core.remote(bytes: configuration.savedBytes))
+        await save()
     }
 
     /// New certificates or roots; nil when the node left its mesh. Everything is signed again when the node's certificate is another.
@@ -162,7 +169,9 @@ package final class Catalog {
                 case .send(let message, let peer): send(message, to: peer)
                 case .broadcast(let message): broadcast(message)
                 case .viewChanged: schedulePublish()
-                case .saveRemote: scheduleSave()
+                case .save(let origin):
+                    unsaved.insert(origin)
+                    scheduleSave()
                 case .saveGeneration(let generation):
                     do throws(MeshError) { try store.save(generation: generation) } catch {
                         logger.error("the new generation is not on disk: \(error)")
@@ -242,15 +251,22 @@ package final class Catalog {
         saveTimer = ControlLoop.shared.after(wait) { [weak self] in
             guard let self else { return }
             saveTimer = nil
-            let deltas = core.remote(bytes: configuration.savedBytes)
-            Task { @Control in await self.save(deltas) }
+            Task { @Control in await self.save() }
         }
     }
 
-    private func save(_ deltas: [OriginDelta]) async {
+    private func save() async {
+        let origins = Dictionary(uniqueKeysWithValues: unsaved.map { ($0, core.whole(of: $0)) })
+        unsaved = []
         do throws(MeshError) {
-            try await store.save(remote: deltas)
+            let evicted = try await store.save(remote: origins, bytes: configuration.savedBytes)
+            if evicted > 0, tellsFullDisk {
+                tellsFullDisk = false
+                logger.notice("what is known of other nodes is more than the \(configuration.savedBytes >> 20) MB that are kept on disk: a restart asks others for the rest")
+            }
         } catch {
+            unsaved.formUnion(origins.keys)
+            if isStarted { scheduleSave() }
             logger.error("what is known of other nodes is not on disk: \(error)")
         }
     }

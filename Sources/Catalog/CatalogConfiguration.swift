@@ -19,7 +19,7 @@ package struct CatalogConfiguration: Sendable {
     package var longestDebounce: Duration = .milliseconds(100)
     /// How often digests are compared with one random peer.
     package var exchange: Duration = .seconds(5)
-    /// How long after a change what is known of other nodes is saved, give or take a half.
+    /// How long after a change what is known of other nodes is saved, give or take a half. A stop saves it, too; what a crash loses, others know.
     package var save: Duration = .seconds(10)
     /// The most bytes of other nodes' records that are saved.
     package var savedBytes = 64 << 20

@@ -24,6 +24,7 @@ package struct ServiceTables: Sendable {
 
     /// Enters a service in place of what it had, or takes it out with nil.
     package mutating func set(_ service: ServiceName, _ name: NameID, to part: Part?) {
+        if let part, replace(service, name, part) { return }
         if let old = parts.removeValue(forKey: service) {
             for (address, _) in old.part.entries { services[address] = nil }
             for (target, _) in old.part.endpoints { withdraw(target.address, service) }
@@ -36,6 +37,23 @@ package struct ServiceTables: Sendable {
         names[name] = service
         for (address, entry) in part.entries { services[address] = entry }
         for (target, local) in part.endpoints { claim(target, local, service, name) }
+    }
+
+    /// The same addresses in other states, as most changes are: writes what differs. False when there is more to it.
+    private mutating func replace(_ service: ServiceName, _ name: NameID, _ part: Part) -> Bool {
+        guard let old = parts[service], old.name == name,
+            old.part.entries.elementsEqual(part.entries, by: { $0.address == $1.address }),
+            old.part.endpoints.elementsEqual(part.endpoints, by: { $0.target.address == $1.target.address })
+        else { return false }
+        parts[service] = (name, part)
+        for (address, entry) in part.entries { services[address] = entry }
+        for (was, now) in zip(old.part.endpoints, part.endpoints) where was != now {
+            // Another service, or another node's endpoint at the same address, may stand for it.
+            guard let holder = byEndpoint[was.target.address], holder == (name, was.target) else { continue }
+            byEndpoint[now.target.address] = (name, now.target)
+            local[now.target.address] = now.local
+        }
+        return true
     }
 
     private mutating func claim(_ target: Snapshot.Target, _ local: Snapshot.LocalEndpoint?, _ service: ServiceName, _ name: NameID) {

@@ -8,7 +8,7 @@ import TLS
 /// Names and identities are numbers of a `Interner`, which only grows, so a flow may keep a number across snapshots.
 package final class Snapshot: Sendable {
     /// An instance that traffic may go to.
-    package struct Target: Sendable {
+    package struct Target: Hashable, Sendable {
         package var address: SocketAddress
         /// Where the tunnel to it ends; nil when it runs on this node.
         package var tunnel: SocketAddress?
@@ -56,7 +56,7 @@ package final class Snapshot: Sendable {
         }
     }
     /// An endpoint of this node: what tunnels and plaintext callers may reach.
-    package struct LocalEndpoint: Sendable {
+    package struct LocalEndpoint: Hashable, Sendable {
         package var service: NameID
         package var identity: NameID
         /// Its namespace, which pays for the flows that come to it from other nodes.

@@ -60,7 +60,7 @@ extension World {
             node.isPublishArmed = true
             push(pace.debounce, node.index, life: node.lives, .publish)
         // The disk is written when the node ends; see `keep`.
-        case .saveRemote: break
+        case .save: break
         case .saveGeneration(let generation): node.savedGeneration = max(node.savedGeneration, generation)
         case .disconnect(let peer): fail(.honestNodesAreNotRefused, node, "cuts \(peer) off", "a message of \(peer)")
         case .event(let event):

@@ -138,7 +138,7 @@ extension World {
         node.life = life
         node.downSince = now
         node.signed = max(node.signed, Self.position(of: node.name, &node.catalog))
-        node.savedRemote = Self.ask(&node.catalog) { $0.remote(bytes: 64 << 20) }
+        node.savedRemote = Self.ask(&node.catalog) { $0.remote }
         node.backlog = []
         // The kernel closes the sockets of a process; of a host that is gone nobody hears.
         dropLinks(node, told: life != .crashed)

@@ -11,8 +11,13 @@ struct CompiledCatalog {
     /// Of the services' identities. Instances of a service share theirs: its name is made once, not for each of them.
     private(set) var serverNameOf: [NameID: String] = [:]
     private var view: CatalogView?
-    /// Where tunnels to each node end.
-    private var tunnels: [String: SocketAddress] = [:]
+    private var homes: [String: Home] = [:]
+
+    /// A node with endpoints: where tunnels to it end, nil for this one.
+    private struct Home {
+        var name: NameID
+        var tunnel: SocketAddress?
+    }
 
     private let node: String
     private let names: Interner
@@ -22,6 +27,7 @@ struct CompiledCatalog {
         self.node = node
         self.names = names
         self.tenants = tenants
+        homes[node] = Home(name: names.id(node), tunnel: nil)
     }
 
     /// Takes over a later view. True when names or their addresses are other ones, and the first time.
@@ -31,7 +37,8 @@ struct CompiledCatalog {
         view = fresh
         // Which targets a service has depends on which nodes have addresses.
         if changes.nodes {
-            tunnels = Dictionary(fresh.nodes.map { ($0.info.name, $0.info.tunnel) }) { first, _ in first }
+            homes = Dictionary(fresh.nodes.map { ($0.info.name, Home(name: names.id($0.info.name), tunnel: $0.info.tunnel)) }) { first, _ in first }
+            homes[node] = Home(name: names.id(node), tunnel: nil)
             nodeAddresses = Dictionary(fresh.nodes.map { ($0.info.tunnel.ip, names.id($0.info.name)) }) { first, _ in first }
             tables = ServiceTables()
             serverNameOf = [:]
@@ -46,26 +53,33 @@ struct CompiledCatalog {
 
     private mutating func part(_ service: CatalogView.ServiceView, _ name: NameID) -> ServiceTables.Part {
         var part = ServiceTables.Part()
-        var endpoints: [Endpoint] = []
-        for item in service.endpoints {
-            let endpoint = item.endpoint
-            let identity = names.id(endpoint.identity.description)
-            if serverNameOf[identity] == nil { serverNameOf[identity] = SNI.name(for: endpoint.identity, sha256: Digest.sha256) }
-            let isLocal = endpoint.node == node
+        // An endpoint has many parts: none is copied.
+        let all = service.endpoints
+        var places: [Int] = []
+        // Instances of a service share theirs.
+        var identity: (of: SPIFFEID, id: NameID)?
+        for place in all.indices {
+            if identity?.of != all[place].endpoint.identity { identity = (all[place].endpoint.identity, number(all[place].endpoint.identity)) }
             // Without a signed address there is no way to the node yet.
-            guard isLocal || tunnels[endpoint.node] != nil else { continue }
+            guard let id = identity?.id, let home = homes[all[place].endpoint.node] else { continue }
             let target = Snapshot.Target(
-                address: endpoint.address, tunnel: isLocal ? nil : tunnels[endpoint.node], identity: identity, node: names.id(endpoint.node), eligible: item.usable)
-            part.endpoints.append((target, isLocal ? .init(service: name, identity: identity, tenant: tenant(of: endpoint)) : nil))
-            endpoints.append(endpoint)
+                address: all[place].endpoint.address, tunnel: home.tunnel, identity: id, node: home.name, eligible: all[place].usable)
+            part.endpoints.append((target, home.tunnel == nil ? .init(service: name, identity: id, tenant: tenant(of: all[place].endpoint)) : nil))
+            places.append(place)
         }
         let targets = part.endpoints.map(\.target)
         part.add(Snapshot.ServiceEntry(name: name, targets: targets), at: service.service.addresses, port: service.service.port)
         for item in service.subsets {
-            let chosen = zip(endpoints, targets).filter { item.contains($0.0) }.map(\.1)
+            let chosen = zip(places, targets).filter { item.contains(all[$0.0].endpoint) }.map(\.1)
             part.add(Snapshot.ServiceEntry(name: names.id(item.subset.description), targets: chosen), at: item.addresses, port: service.service.port)
         }
         return part
+    }
+
+    private mutating func number(_ identity: SPIFFEID) -> NameID {
+        let id = names.id(identity.description)
+        if serverNameOf[id] == nil { serverNameOf[id] = SNI.name(for: identity, sha256: Digest.sha256) }
+        return id
     }
 
     private func tenant(of endpoint: Endpoint) -> TenantID { endpoint.identity.workload.map { tenants.id($0.namespace) } ?? 0 }

@@ -75,7 +75,7 @@ import Testing
 
     @Test func whatWasOnDiskIsStaleUntilTheNodeIsHeardOf() throws {
         let pair = try connected()
-        let saved = pair.b.remote(bytes: 1 << 20)
+        let saved = pair.b.remote
         #expect(saved.map(\.origin) == ["a"])
         var restarted = CatalogCore.test("b", generation: 2)
         restarted.restore(saved, .at(0))
@@ -93,24 +93,11 @@ import Testing
     @Test func aNodeFromDiskThatNobodyKnowsLosesTrafficAndIsDropped() throws {
         let pair = try connected()
         var restarted = CatalogCore.test("b", generation: 2)
-        restarted.restore(pair.b.remote(bytes: 1 << 20), .at(0))
+        restarted.restore(pair.b.remote, .at(0))
         restarted.tick(.at(60))
         #expect(!restarted.view().services[0].endpoints[0].reachable)
         restarted.tick(.at(3600))
         #expect(restarted.view().services.isEmpty)
-    }
-
-    @Test func whatIsTooMuchForTheDiskIsLeftOut() throws {
-        var core = CatalogCore.test("z")
-        for number in 0..<10 {
-            var origin = CatalogCore.test("n\(number)")
-            for host in 1...10 { try origin.putEndpoint("reviews.default", "192.0.2.\(host):80") }
-            origin.commit(.at(0))
-            core.restore([origin.own!.whole], .at(Double(number)))
-        }
-        let one = core.logs["n0"]!.whole.cost
-        let kept = core.remote(bytes: one * 3)
-        #expect(kept.map(\.origin) == ["n9", "n8", "n7"])
     }
 }
 

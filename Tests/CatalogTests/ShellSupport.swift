@@ -20,10 +20,12 @@ final class ScratchDirectory: Sendable {
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
     deinit {
-        for name in ["generation.json", "registered.json", "remote.json"] {
+        for name in ["generation.json", "registered.json"] {
             unlink("\(path)/catalog/\(name)")
             unlink("\(path)/catalog/\(name).new")
         }
+        for name in IdentityStore.names(in: "\(path)/catalog/remote") { unlink("\(path)/catalog/remote/\(name)") }
+        rmdir("\(path)/catalog/remote")
         rmdir("\(path)/catalog")
         rmdir(path)
     }

@@ -108,7 +108,7 @@ struct Simulation {
 
     mutating func restart(_ name: String, keepsState: Bool) {
         for other in names { cut(name, other) }
-        start(name, generation: nextGeneration(after: keepsState ? saved[name]?.generation ?? 0 : 0), remote: keepsState ? cores[name]?.remote(bytes: 1 << 30) ?? [] : [])
+        start(name, generation: nextGeneration(after: keepsState ? saved[name]?.generation ?? 0 : 0), remote: keepsState ? cores[name]?.remote ?? [] : [])
     }
 
     // MARK: The network
@@ -122,7 +122,7 @@ struct Simulation {
             case .saveGeneration(let generation): saved[name]?.generation = generation
             case .disconnect(let peer): faults.append("\(name) cuts \(peer) off")
             case .event(.refused(let reason, origin: let origin, peer: let peer)): faults.append("\(name) refuses \(origin) from \(peer): \(reason)")
-            case .event, .viewChanged, .saveRemote: break
+            case .event, .viewChanged, .save: break
             }
         }
         cores[name] = core

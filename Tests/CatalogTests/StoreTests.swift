@@ -88,30 +88,77 @@ import Testing
         #expect(error?.code == "state_corrupt" && error?.message.contains("registered.json") == true)
     }
 
-    @Test func damagedRecordsOfOthersAreJustNotUsed() async throws {
+    private func origin(_ name: String, _ address: String = "192.0.2.1:80") throws -> OriginDelta {
+        var origin = CatalogCore.test(name)
+        try origin.putEndpoint("reviews.default", address)
+        origin.commit(.at(0))
+        return origin.own!.whole
+    }
+
+    private func opened() async throws -> CatalogStore {
         let store = CatalogStore(directory: directory)
         _ = try await store.open(now: .now(), salt: 0)
-        var origin = CatalogCore.test("a")
-        try origin.putEndpoint("reviews.default", "192.0.2.1:80")
-        origin.commit(.at(0))
-        try await store.save(remote: [origin.own!.whole])
-        let authority = Fake.authority("b")
-        #expect(await store.remote(authority).deltas == [origin.own!.whole])
-        try put("{", "remote.json")
-        let damaged = await store.remote(authority)
-        #expect(damaged.deltas.isEmpty && damaged.warning?.contains("remote.json") == true)
+        return store
+    }
+
+    @Test func eachNodeHasAFileThatComesAndGoesAlone() async throws {
+        let store = try await opened()
+        _ = try await store.remote(Fake.authority("z"))
+        let long = String(repeating: "n", count: 253)
+        _ = try await store.save(remote: ["a": try origin("a"), "b": try origin("b"), long: try origin(long)], bytes: 1 << 20)
+        let before = try #require(try AtomicFile.read("\(directory)/remote/a.json", secret: false))
+        _ = try await store.save(remote: ["b": try origin("b", "192.0.2.9:80"), "never": nil], bytes: 1 << 20)
+        #expect(try AtomicFile.read("\(directory)/remote/a.json", secret: false) == before)
+        let again = try await opened().remote(Fake.authority("z"))
+        let expected: Set = [try origin("a"), try origin("b", "192.0.2.9:80"), try origin(long)]
+        #expect(again.warnings == [] && Set(again.deltas) == expected)
+        _ = try await store.save(remote: ["a": nil], bytes: 1 << 20)
+        #expect(IdentityStore.names(in: "\(directory)/remote").count == 2)
+    }
+
+    @Test func whatIsTooMuchForTheDiskIsLeftOutTheOldestFirst() async throws {
+        let store = try await opened()
+        _ = try await store.remote(Fake.authority("z"))
+        for number in 0..<8 { _ = try await store.save(remote: ["n\(number)": try origin("n\(number)")], bytes: 1 << 20) }
+        let one = try #require(try AtomicFile.read("\(directory)/remote/n0.json", secret: false)).count
+        _ = try await store.save(remote: ["n0": try origin("n0")], bytes: 1 << 20)
+        #expect(try await store.save(remote: ["n8": try origin("n8")], bytes: one * 4) == 5)
+        #expect(IdentityStore.names(in: "\(directory)/remote") == ["n0.json", "n6.json", "n7.json", "n8.json"])
+        // What was there before the start counts, read or not.
+        let next = try await opened()
+        _ = try await next.remote(nil)
+        #expect(try await next.save(remote: ["n9": try origin("n9")], bytes: one * 4) == 1)
+    }
+
+    @Test(arguments: ["", "{", #"{"deltas":[]}"#])
+    func damagedRecordsOfOthersAreToldAndRemoved(_ text: String) async throws {
+        let store = try await opened()
+        _ = try await store.remote(Fake.authority("z"))
+        _ = try await store.save(remote: ["a": try origin("a"), "b": try origin("b")], bytes: 1 << 20)
+        try put(text, "remote/a.json")
+        try put("half", "remote/b.json.new")
+        let read = try await opened().remote(Fake.authority("z"))
+        let left = try origin("b")
+        #expect(read.deltas == [left])
+        #expect(read.warnings.count == 1 && read.warnings[0].contains("remote/a.json"))
+        #expect(IdentityStore.names(in: "\(directory)/remote") == ["b.json"])
+    }
+
+    @Test func aFileOfOneNodeThatSpeaksOfAnotherIsRemoved() async throws {
+        let store = try await opened()
+        _ = try await store.remote(Fake.authority("z"))
+        try put(String(decoding: CatalogWire.encode(.delta([try origin("a")])).payload, as: UTF8.self), "remote/b.json")
+        let read = try await store.remote(Fake.authority("z"))
+        #expect(read.deltas == [] && read.warnings.count == 1)
     }
 
     @Test func recordsOnDiskThatWereTamperedWithAreRefusedLikeAnyOthers() async throws {
-        let store = CatalogStore(directory: directory)
-        _ = try await store.open(now: .now(), salt: 0)
-        var origin = CatalogCore.test("a")
-        try origin.putEndpoint("reviews.default", "192.0.2.1:80")
-        origin.commit(.at(0))
-        let text = String(decoding: CatalogWire.encode(.delta([origin.own!.whole])).payload, as: UTF8.self)
-        try put(text.replacing("192.0.2.1:80", with: "192.0.2.66:80"), "remote.json")
+        let store = try await opened()
+        _ = try await store.remote(nil)
+        let text = String(decoding: CatalogWire.encode(.delta([try origin("a")])).payload, as: UTF8.self)
+        try put(text.replacing("192.0.2.1:80", with: "192.0.2.66:80"), "remote/a.json")
         var core = CatalogCore.test("b")
-        core.restore(await store.remote(core.authority).deltas, .at(0))
+        core.restore(try await store.remote(core.authority).deltas, .at(0))
         #expect(core.view().services.isEmpty)
         #expect(core.counters.refused["incomplete"] == 1)
     }

@@ -13,12 +13,20 @@ struct ServiceTablesTests {
         var part = Part()
         for _ in 0..<Int.random(in: 1...4, using: &random) {
             let address = SocketAddress("192.0.2.\(Int.random(in: 1...8, using: &random)):80")!
-            guard !part.endpoints.contains(where: { $0.target.address == address }) else { continue }
-            let target = Snapshot.Target(address: address, tunnel: nil, identity: name, node: 0, eligible: .random(using: &random))
+            let node = NameID(part.endpoints.count)
+            let target = Snapshot.Target(address: address, tunnel: nil, identity: name, node: node, eligible: .random(using: &random))
             part.endpoints.append((target, Bool.random(using: &random) ? .init(service: name, identity: name) : nil))
         }
         let entry = Snapshot.ServiceEntry(name: name, targets: part.endpoints.map(\.target))
         part.entries = [(SocketAddress("240.240.0.\(service + 1):80")!, entry)]
+        return part
+    }
+
+    /// Other states of the same addresses.
+    private func turned(_ part: Part, _ random: inout some RandomNumberGenerator) -> Part {
+        var part = part
+        for index in part.endpoints.indices where Bool.random(using: &random) { part.endpoints[index].target.eligible.toggle() }
+        part.entries[0].entry.targets = part.endpoints.map(\.target)
         return part
     }
 
@@ -37,7 +45,12 @@ struct ServiceTablesTests {
         for step in 0..<100 {
             let number = Int.random(in: 0..<services.count, using: &random)
             let (service, name) = (services[number], names.id(services[number].description))
-            let fresh = Int.random(in: 0..<4, using: &random) == 0 ? nil : part(number, name, &random)
+            let fresh: Part? =
+                switch Int.random(in: 0..<8, using: &random) {
+                case 0...1: nil
+                case 2...4: part(number, name, &random)
+                default: parts[service].map { turned($0, &random) }
+                }
             tables.set(service, name, to: fresh)
             parts[service] = fresh
             var anew = ServiceTables()

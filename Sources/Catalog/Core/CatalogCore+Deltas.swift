@@ -131,7 +131,7 @@ extension CatalogCore {
         standings[origin] = standing
         updateReach(origin, now)
         if visible || before == nil { viewChanged() }
-        if !stale { effects.append(.saveRemote) }
+        if !stale { effects.append(.save(origin)) }
         if !log.keptBack.isEmpty, peer != origin, peers[origin] != nil { request([origin: .none], of: origin, now, again: true) }
     }
 

@@ -64,7 +64,7 @@ extension CatalogCore {
         standings[origin] = nil
         counters.originsDropped += 1
         effects.append(.event(.nodeDropped(origin, after: after)))
-        effects.append(.saveRemote)
+        effects.append(.save(origin))
         viewChanged()
     }
 

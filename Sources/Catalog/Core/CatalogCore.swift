@@ -106,20 +106,11 @@ package struct CatalogCore: Sendable {
         return logs.mapValues { OriginSummary(position: $0.position, records: $0.records.count, root: $0.head.root) }
     }
 
-    /// What to keep on disk: the whole of every other origin, the most recently confirmed first when there is too much.
-    package func remote(bytes limit: Int) -> [OriginDelta] {
-        var left = limit
-        var deltas: [OriginDelta] = []
-        let start = MonotonicTime(nanoseconds: 0)
-        let newestFirst = logs.sorted { (standings[$1.key]?.since ?? start, $0.key) < (standings[$0.key]?.since ?? start, $1.key) }
-        for (_, log) in newestFirst {
-            let delta = log.whole
-            guard delta.cost <= left else { continue }
-            left -= delta.cost
-            deltas.append(delta)
-        }
-        return deltas
-    }
+    /// All that is known of another origin, to keep on disk; nil when it is nothing.
+    package func whole(of origin: String) -> OriginDelta? { logs[origin]?.whole }
+
+    /// The same of all other origins.
+    package var remote: [OriginDelta] { logs.sorted { $0.key < $1.key }.map(\.value.whole) }
 
     /// The tunnel addresses of all other nodes, from their own signed records.
     package var nodeAddresses: [String: SocketAddress] {

@@ -8,8 +8,8 @@ package enum CatalogEffect: Hashable, Sendable {
     case broadcast(CatalogMessage)
     /// `view()` would give something else than before.
     case viewChanged
-    /// Something is known of other nodes that is not on disk.
-    case saveRemote
+    /// Of another origin something else is known than before, or nothing any more.
+    case save(String)
     /// Store it durably before anything else is sent.
     case saveGeneration(UInt64)
     /// The peer sent too much that had to be refused.

@@ -6,13 +6,17 @@ import Platform
 ///
 ///     generation.json   the generation of this life; the next is higher
 ///     registered.json   what `weft service register` made
-///     remote.json       the last good records of other nodes
+///     remote/           the last good records of other nodes, a file for each
 actor CatalogStore {
     private let directory: String
-    /// The most bytes of other nodes' records that are kept.
+    private var remotes: RemoteFiles
+    /// The most bytes of other nodes' records that are read.
     static let maximumBytes = 128 << 20
 
-    init(directory: String) { self.directory = directory }
+    init(directory: String) {
+        self.directory = directory
+        remotes = RemoteFiles(directory: "\(directory)/remote")
+    }
 
     private struct GenerationFile: Codable { var generation: UInt64 }
 
@@ -58,21 +62,11 @@ actor CatalogStore {
         try AtomicFile.write(JSON.encode(RegisteredInstances(registered)), to: "\(directory)/registered.json", mode: 0o600)
     }
 
-    /// What was last known of other nodes; empty when there is nothing that can be used, with the reason.
-    func remote(_ authority: RecordAuthority) -> (deltas: [OriginDelta], warning: String?) {
-        let path = "\(directory)/remote.json"
-        do {
-            guard let bytes = try AtomicFile.read(path, secret: false, maximumBytes: Self.maximumBytes) else { return ([], nil) }
-            guard case .delta(let deltas) = try CatalogWire.decode(CatalogWire.FrameType.delta.rawValue, bytes, authority: authority) else {
-                return ([], nil)
-            }
-            return (deltas, nil)
-        } catch {
-            return ([], "\(path) cannot be used, other nodes will be asked: \(error)")
-        }
+    /// What was last known of other nodes, and why some of it cannot be used. Call after `open`; without an authority nothing is read.
+    func remote(_ authority: RecordAuthority?) throws(MeshError) -> (deltas: [OriginDelta], warnings: [String]) {
+        try remotes.open(authority, bytes: Self.maximumBytes)
     }
 
-    func save(remote deltas: [OriginDelta]) throws(MeshError) {
-        try AtomicFile.write(CatalogWire.encode(.delta(deltas)).payload, to: "\(directory)/remote.json", mode: 0o600)
-    }
+    /// - Returns: how many nodes are not on disk any more because there were more bytes than `limit`.
+    func save(remote origins: [String: OriginDelta?], bytes limit: Int) throws(MeshError) -> Int { try remotes.save(origins, bytes: limit) }
 }

@@ -7,7 +7,9 @@ import Platform
 /// Blocking: call it off the control thread. Two writers of one path must not run at once.
 package enum AtomicFile {
     /// The bytes are on disk when this returns. The file's mode is exactly `mode`.
-    package static func write(_ bytes: [UInt8], to path: String, mode: mode_t) throws(MeshError) {
+    ///
+    /// - Parameter synced: false does not wait for the disk; after a crash of the host the file may be damaged, and its reader has to notice.
+    package static func write(_ bytes: [UInt8], to path: String, mode: mode_t, synced: Bool = true) throws(MeshError) {
         let directory = parent(of: path)
         let temporary = path + ".new"
         // A crash may have left one; it was never part of the state.
@@ -16,9 +18,9 @@ package enum AtomicFile {
             let file = OwnedFD(consuming: try systemCall { open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode) })
             _ = try systemCall { fchmod(file.raw, mode) }
             try writeAll(bytes, to: file.raw)
-            _ = try systemCall { fsync(file.raw) }
+            if synced { _ = try systemCall { fsync(file.raw) } }
             _ = try systemCall { rename(temporary, path) }
-            try syncDirectory(directory)
+            if synced { try syncDirectory(directory) }
         } catch {
             unlink(temporary)
             throw .storage("write", path, error)
