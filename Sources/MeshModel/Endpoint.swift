@@ -1,22 +1,24 @@
 import Platform
 
 /// One instance of a service: a workload at an address.
-package struct Endpoint: Hashable, Sendable {
+///
+/// Never changed and shared: each view of the catalog passes all of them on, and one that is the same object is the same without a look at its parts.
+package final class Endpoint: Hashable, Sendable {
     /// The service it serves.
-    package var service: ServiceName
+    package let service: ServiceName
     /// Where the application listens, as seen on its own node.
-    package var address: SocketAddress
+    package let address: SocketAddress
     /// The identity that a caller must find at the other end.
-    package var identity: SPIFFEID
+    package let identity: SPIFFEID
     /// The node it runs on.
-    package var node: String
+    package let node: String
     /// Its version label (`v1`), empty when it has none.
-    package var version: String
+    package let version: String
     /// Its share of the traffic among its peers, 1–1,000,000.
-    package var weight: UInt32
-    package var locality: Locality
-    package var labels: [String: String]
-    package var health: Health
+    package let weight: UInt32
+    package let locality: Locality
+    package let labels: [String: String]
+    package let health: Health
 
     package init(
         service: ServiceName, address: SocketAddress, identity: SPIFFEID, node: String, version: String = "", weight: UInt32 = 1,
@@ -31,6 +33,18 @@ package struct Endpoint: Hashable, Sendable {
         self.locality = locality
         self.labels = labels
         self.health = health
+    }
+
+    package static func == (a: Endpoint, b: Endpoint) -> Bool {
+        a === b
+            || a.address == b.address && a.health == b.health && a.service == b.service && a.identity == b.identity && a.node == b.node
+                && a.version == b.version && a.weight == b.weight && a.locality == b.locality && a.labels == b.labels
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(service)
+        hasher.combine(address)
+        hasher.combine(node)
     }
 }
 
