@@ -155,6 +155,7 @@ let package = Package(
         .testTarget(name: "NamingTests", dependencies: ["Naming", "MeshModel", "Platform", "Reactor", logging], swiftSettings: strict),
         .testTarget(name: "TrafficTests", dependencies: ["Traffic", "Platform"], swiftSettings: strict),
         .testTarget(name: "ProxyTests", dependencies: ["Proxy", "Capture", "MeshModel", "Platform", "Reactor", "TLS", "Traffic", "HTTPWire", "CNGHTTP2", "COpenSSL"], swiftSettings: strict),
+        .testTarget(name: "AgentTests", dependencies: ["weftd", "Catalog", "Proxy", "MeshModel", "Platform"], swiftSettings: strict),
         .target(name: "ManagementTestSupport", dependencies: ["ManagementAPI", "Management", logging], path: "Tests/ManagementTestSupport", swiftSettings: strict),
         .testTarget(
             name: "ManagementTests", dependencies: ["ManagementAPI", "Management", "ManagementTestSupport", logging], exclude: ["check-openapi.py"],

@@ -29,8 +29,8 @@ package struct CatalogView: Sendable, Equatable {
 
     package struct ServiceView: Sendable, Equatable {
         package var service: Service
-        /// Sorted by node, then address. Empty never: a service without endpoints is not in the view.
-        package var endpoints: [EndpointView]
+        /// Empty never: a service without endpoints is not in the view.
+        package var endpoints: EndpointList
         /// Versions of it, and what resources name, that have addresses of their own, sorted.
         package var subsets: [SubsetView] = []
     }

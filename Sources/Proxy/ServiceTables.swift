@@ -22,6 +22,8 @@ package struct ServiceTables: Sendable {
 
     package init() {}
 
+    package func part(of service: ServiceName) -> Part? { parts[service]?.part }
+
     /// Enters a service in place of what it had, or takes it out with nil.
     package mutating func set(_ service: ServiceName, _ name: NameID, to part: Part?) {
         if let part, replace(service, name, part) { return }
@@ -47,11 +49,13 @@ package struct ServiceTables: Sendable {
         else { return false }
         parts[service] = (name, part)
         for (address, entry) in part.entries { services[address] = entry }
-        for (was, now) in zip(old.part.endpoints, part.endpoints) where was != now {
-            // Another service, or another node's endpoint at the same address, may stand for it.
-            guard let holder = byEndpoint[was.target.address], holder == (name, was.target) else { continue }
-            byEndpoint[now.target.address] = (name, now.target)
-            local[now.target.address] = now.local
+        for place in part.endpoints.indices where part.endpoints[place] != old.part.endpoints[place] {
+            let (target, local) = part.endpoints[place]
+            // Another service may stand for the address, or another endpoint of this one: of those of a node, which follow each other, the last.
+            if place + 1 < part.endpoints.count, part.endpoints[place + 1].target.address == target.address { continue }
+            guard let holder = byEndpoint[target.address], holder == (name, old.part.endpoints[place].target) else { continue }
+            byEndpoint[target.address] = (name, target)
+            self.local[target.address] = local
         }
         return true
     }

@@ -33,7 +33,8 @@ struct CompiledCatalog {
     /// Takes over a later view. True when names or their addresses are other ones, and the first time.
     mutating func follow(_ fresh: CatalogView) -> Bool {
         let isFirst = view == nil
-        let changes = fresh.changes(since: view ?? CatalogView())
+        let old = view ?? CatalogView()
+        let changes = fresh.changes(since: old)
         view = fresh
         // Which targets a service has depends on which nodes have addresses.
         if changes.nodes {
@@ -46,9 +47,37 @@ struct CompiledCatalog {
         for name in changes.gone { tables.set(name, names.id(name.description), to: nil) }
         for service in changes.nodes ? fresh.services : changes.services {
             let name = names.id(service.service.name.description)
-            tables.set(service.service.name, name, to: part(service, name))
+            tables.set(service.service.name, name, to: turned(service, name, since: old) ?? part(service, name))
         }
         return isFirst || changes.names
+    }
+
+    /// The part as it was, with other endpoints up and down; nil when there is more to it.
+    private func turned(_ service: CatalogView.ServiceView, _ name: NameID, since old: CatalogView) -> ServiceTables.Part? {
+        guard let old = old.service(service.service.name), old.service == service.service, old.subsets == service.subsets,
+            old.endpoints.hasSameEndpoints(as: service.endpoints), var part = tables.part(of: service.service.name),
+            part.endpoints.count == service.endpoints.count
+        else { return nil }
+        // A node that names an address twice has two targets that cannot be told apart.
+        guard !zip(part.endpoints, part.endpoints.dropFirst()).contains(where: { $0.target.address == $1.target.address }) else { return nil }
+        var turned: Set<Snapshot.Target> = []
+        for place in part.endpoints.indices where old.endpoints.reaches[place] != service.endpoints.reaches[place] {
+            let isUsable = service.endpoints[place].usable
+            guard part.endpoints[place].target.eligible != isUsable else { continue }
+            turned.insert(part.endpoints[place].target)
+            part.endpoints[place].target.eligible = isUsable
+        }
+        let targets = part.endpoints.map(\.target)
+        for index in part.entries.indices {
+            if part.entries[index].entry.name == name {
+                part.entries[index].entry.targets = targets
+                continue
+            }
+            for place in part.entries[index].entry.targets.indices where turned.contains(part.entries[index].entry.targets[place]) {
+                part.entries[index].entry.targets[place].eligible.toggle()
+            }
+        }
+        return part
     }
 
     private mutating func part(_ service: CatalogView.ServiceView, _ name: NameID) -> ServiceTables.Part {

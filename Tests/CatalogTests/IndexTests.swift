@@ -12,7 +12,7 @@ struct IndexTests {
         var rules: [ServiceName: [SubsetRule]] = [:]
         var gone: Set<String> = []
 
-        func reach(_ origin: String) -> CatalogIndex.Reach { .init(reachable: !gone.contains(origin), stale: false) }
+        func reach(_ origin: String) -> Reach { .init(reachable: !gone.contains(origin), stale: false) }
 
         /// All of it, by an index that has built nothing before.
         func anew() -> [CatalogView.ServiceView] {

@@ -136,7 +136,7 @@ final class TestAgent {
             identity: SPIFFEID(trustDomain: TestMesh.trustDomain, namespace: name.namespace, account: name.name)!, version: version, check: check)
     }
 
-    func sees(_ service: String) -> [CatalogView.EndpointView] { catalog.view.service(ServiceName(service)!)?.endpoints ?? [] }
+    func sees(_ service: String) -> [CatalogView.EndpointView] { catalog.view.service(ServiceName(service)!).map { Array($0.endpoints) } ?? [] }
 }
 
 /// A listening socket that can die and return.

@@ -76,7 +76,7 @@ extension CatalogCore {
             case .dead, .left: false
             case nil: peers[origin] != nil || now - standing.since < limits.unconfirmed
             }
-        let reach = CatalogIndex.Reach(reachable: reachable, stale: standing.stale)
+        let reach = Reach(reachable: reachable, stale: standing.stale)
         guard reach != standing.reach else { return }
         standing.reach = reach
         standings[origin] = standing

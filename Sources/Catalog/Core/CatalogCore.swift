@@ -52,7 +52,7 @@ package struct CatalogCore: Sendable {
         var since: MonotonicTime
         /// Nothing since this agent's start says that it is still as on disk.
         var stale = false
-        var reach = CatalogIndex.Reach(reachable: true, stale: false)
+        var reach = Reach(reachable: true, stale: false)
     }
     struct Forgotten: Sendable {
         var position: Position

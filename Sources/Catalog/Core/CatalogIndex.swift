@@ -21,11 +21,6 @@ struct CatalogIndex: Sendable {
         var place: Int
         static func < (a: Rank, b: Rank) -> Bool { (a.origin, a.address, a.key) < (b.origin, b.address, b.key) }
     }
-    /// Whether an origin's endpoints may get traffic, and whether what is known of it is from before this start.
-    struct Reach: Hashable, Sendable {
-        var reachable: Bool
-        var stale: Bool
-    }
 
     private(set) var nodes: [String: NodeInfo] = [:]
     private var sortedNodes: [NodeInfo]?
@@ -147,7 +142,7 @@ struct CatalogIndex: Sendable {
         for name in names {
             // Beyond the virtual range's size the last names have no address and cannot be called.
             guard let pair = addresses[name] else { continue }
-            var kept = old.removeValue(forKey: name) ?? (.init(service: Service(name: name, port: 0, addresses: pair), endpoints: []), [])
+            var kept = old.removeValue(forKey: name) ?? (.init(service: Service(name: name, port: 0, addresses: pair), endpoints: EndpointList([])), [])
             if kept.0.endpoints.isEmpty { changed.insert(name) }
             kept.0.service.addresses = pair
             built.append(kept.0)
@@ -174,11 +169,7 @@ struct CatalogIndex: Sendable {
 
     /// What nodes that died or returned change: which endpoints there are, their order and addresses stay.
     private mutating func updateReach(_ place: Int, _ reach: (String) -> Reach) {
-        for index in built[place].endpoints.indices where touched.contains(built[place].endpoints[index].endpoint.node) {
-            let reach = reach(built[place].endpoints[index].endpoint.node)
-            built[place].endpoints[index].reachable = reach.reachable
-            built[place].endpoints[index].stale = reach.stale
-        }
+        for node in touched { built[place].endpoints.setReach(of: node, to: reach(node)) }
     }
 
     private mutating func removeEndpoint(_ reference: Reference, from service: ServiceName) {
@@ -207,10 +198,7 @@ struct CatalogIndex: Sendable {
             others[value.port, default: []].append(reference.origin)
         }
         if !others.isEmpty, others != entry.conflict { conflicts.append(.portConflict(name, chosen: port, others: others)) }
-        let endpoints = all.map { reference, value in
-            let reach = reach(reference.origin)
-            return CatalogView.EndpointView(endpoint: value.endpoint, reachable: reach.reachable, stale: reach.stale)
-        }
+        let endpoints = all.map { (endpoint: $0.value.endpoint, reach: reach($0.key.origin)) }
         // Those that a resource names first: versions beyond the bound do without.
         let named = Set((rules[name] ?? []).map(\.name))
         let versions = Set(endpoints.map(\.endpoint.version)).subtracting(named)
@@ -219,6 +207,6 @@ struct CatalogIndex: Sendable {
         if refused > entry.refusedVersions { conflicts.append(.tooManyVersions(name, count: subsets.count)) }
         services[name]?.conflict = others
         services[name]?.refusedVersions = refused
-        return (.init(service: Service(name: name, port: port, addresses: pair), endpoints: endpoints), subsets.prefix(Subset.perService).sorted())
+        return (.init(service: Service(name: name, port: port, addresses: pair), endpoints: EndpointList(endpoints)), subsets.prefix(Subset.perService).sorted())
     }
 }
