@@ -55,7 +55,7 @@ import Testing
         (0x23, #"{"deltas":[{"origin":"a","generation":1,"version":1,"records":[],"chain":["%"],"signature":"","root":""}]}"#),
         (
             0x23,
-            #"{"deltas":[{"origin":"a","generation":1,"version":1,"records":[{"kind":"node","key":"a","version":1}],"chain":[],"#
+            #"{"deltas":[{"origin":"a","generation":1,"version":1,"records":[["node","a",1,null]],"chain":[],"#
                 + #""signature":"","root":"\#(root)"}]}"#
         ),
     ]

@@ -136,17 +136,6 @@ struct DeltaField: Codable {
     /// Base64 of 32 bytes.
     var root: String
 
-    struct RecordField: Codable {
-        var kind: String
-        var key: String
-        var version: UInt64
-        /// JSON as text.
-        var payload: String?
-        /// Base64 of 32 bytes, when the content is kept back.
-        var digest: String?
-        var deleted: Bool?
-    }
-
     init(_ delta: OriginDelta) {
         origin = delta.origin
         generation = delta.position.generation
@@ -155,11 +144,10 @@ struct DeltaField: Codable {
         records =
             delta.records.map { record in
                 RecordField(
-                    kind: record.key.kind, key: record.key.name, version: record.version,
-                    payload: record.payload.map { String(decoding: $0, as: UTF8.self) },
-                    digest: record.payload == nil ? Self.base64(record.digest.bytes) : nil, deleted: nil)
+                    key: record.key, version: record.version,
+                    state: record.payload.map { .content(String(decoding: $0, as: UTF8.self)) } ?? .keptBack(digest: Self.base64(record.digest.bytes)))
             }
-            + delta.tombstones.map { RecordField(kind: $0.key.kind, key: $0.key.name, version: $0.version, payload: nil, digest: nil, deleted: true) }
+            + delta.tombstones.map { RecordField(key: $0.key, version: $0.version, state: .deleted) }
         chain = delta.head.chain.map(Self.base64)
         signature = Self.base64(delta.head.signature)
         root = Self.base64(delta.head.root.bytes)
@@ -173,20 +161,19 @@ struct DeltaField: Codable {
         var records: [Record] = []
         var tombstones: [Tombstone] = []
         for field in self.records {
-            let key = RecordKey(kind: field.kind, name: field.key)
-            if field.deleted == true {
-                tombstones.append(Tombstone(key: key, version: field.version))
-            } else if let payload = field.payload {
-                let payload = Array(payload.utf8)
+            switch field.state {
+            case .deleted: tombstones.append(Tombstone(key: field.key, version: field.version))
+            case .content(let text):
+                let payload = Array(text.utf8)
                 records.append(
                     Record(
-                        key: key, version: field.version, payload: payload,
-                        digest: authority.digest(key: key, version: field.version, payload: payload)))
-            } else {
-                guard let digest = RecordDigest(try bytes(field.digest ?? "", "digest")) else {
-                    throw WireFault("delta of \(origin.prefix(64)): a record has neither content nor digest")
+                        key: field.key, version: field.version, payload: payload,
+                        digest: authority.digest(key: field.key, version: field.version, payload: payload)))
+            case .keptBack(let digest):
+                guard let digest = RecordDigest(try bytes(digest, "digest")) else {
+                    throw WireFault("delta of \(origin.prefix(64)): a digest is not 32 bytes")
                 }
-                records.append(Record(key: key, version: field.version, payload: nil, digest: digest))
+                records.append(Record(key: field.key, version: field.version, payload: nil, digest: digest))
             }
         }
         let head = SignedHead(
