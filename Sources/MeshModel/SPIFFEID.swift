@@ -10,11 +10,11 @@ package struct SPIFFEID: Hashable, Sendable, Comparable, CustomStringConvertible
     package let path: String
 
     package init?(_ text: String) {
-        let scheme = "spiffe://"
-        guard text.utf8.count <= 2048, text.hasPrefix(scheme) else { return nil }
-        let rest = text.dropFirst(scheme.count)
-        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-        self.init(trustDomain: String(rest[..<slash]), path: String(rest[slash...]))
+        let scheme = "spiffe://".utf8
+        guard text.utf8.count <= 2048, text.utf8.starts(with: scheme) else { return nil }
+        let rest = text.utf8.dropFirst(scheme.count)
+        let slash = rest.firstIndex(of: Self.slash) ?? rest.endIndex
+        self.init(trustDomain: String(Substring(rest[..<slash])), path: String(Substring(rest[slash...])))
     }
 
     package init?(trustDomain: String, path: String) {
@@ -40,20 +40,22 @@ package struct SPIFFEID: Hashable, Sendable, Comparable, CustomStringConvertible
     }
 
     /// Whether the text may stand as one path segment: a namespace, an account, a node name.
-    package static func isSegment(_ text: some StringProtocol) -> Bool {
-        !text.isEmpty && text != "." && text != ".."
-            && text.utf8.allSatisfy {
-                ($0 >= 97 && $0 <= 122) || ($0 >= 65 && $0 <= 90) || ($0 >= 48 && $0 <= 57) || $0 == 45 || $0 == 46 || $0 == 95
-            }
+    package static func isSegment(_ text: some StringProtocol) -> Bool { isSegment(bytes: text.utf8) }
+
+    /// Bytes and not characters: every record that a node reads has an identity.
+    private static func isSegment(bytes: some Collection<UInt8>) -> Bool {
+        !bytes.isEmpty && !(bytes.count <= 2 && bytes.allSatisfy { $0 == UInt8(ascii: ".") })
+            && bytes.allSatisfy { ($0 >= 97 && $0 <= 122) || ($0 >= 65 && $0 <= 90) || ($0 >= 48 && $0 <= 57) || $0 == 45 || $0 == 46 || $0 == 95 }
     }
+    private static let slash = UInt8(ascii: "/")
 
     private static func isPath(_ path: String) -> Bool {
         if path.isEmpty { return true }
-        guard path.hasPrefix("/") else { return false }
-        return path.dropFirst().split(separator: "/", omittingEmptySubsequences: false).allSatisfy(isSegment)
+        guard path.utf8.first == slash else { return false }
+        return path.utf8.dropFirst().split(separator: slash, omittingEmptySubsequences: false).allSatisfy { isSegment(bytes: $0) }
     }
 
-    private var segments: [Substring] { path.split(separator: "/") }
+    private var segments: [Substring] { path.utf8.split(separator: Self.slash).map { Substring($0) } }
     /// The node's name when this is a node's identity.
     package var node: String? { segments.count == 2 && segments[0] == "node" ? String(segments[1]) : nil }
     /// The namespace and account when this is a workload's identity.

@@ -9,7 +9,7 @@ struct NounTests {
         "a SPIFFE ID is read, and what the standard forbids is not",
         arguments: [
             ("spiffe://shop.example/ns/default/sa/web", true), ("spiffe://shop.example", true), ("spiffe://Shop/x", false), ("https://shop/x", false),
-            ("spiffe:///x", false), ("spiffe://shop/x/", false), ("spiffe://shop//x", false), ("spiffe://shop/../x", false), ("spiffe://shop/a b", false),
+            ("spiffe:///x", false), ("spiffe://shop/x/", false), ("spiffe://shop//x", false), ("spiffe://shop/../x", false), ("spiffe://shop/./x", false), ("spiffe://shop/.../x", true), ("spiffe://shop/.a", true), ("spiffe://shop/a b", false),
             ("spiffe://shop/ä", false),
         ])
     func spiffe(text: String, valid: Bool) {
