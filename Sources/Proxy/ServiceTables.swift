@@ -5,8 +5,8 @@ import Platform
 package struct ServiceTables: Sendable {
     /// What one service puts into the tables.
     package struct Part: Sendable {
-        /// Its name, and those of its subsets.
-        package var entries: [(address: SocketAddress, entry: Snapshot.ServiceEntry)] = []
+        /// Its name, and those of its subsets. `places` are the entry's targets among `endpoints`, in their order.
+        package var entries: [(address: SocketAddress, entry: Snapshot.ServiceEntry, places: [Int])] = []
         package var endpoints: [(target: Snapshot.Target, local: Snapshot.LocalEndpoint?)] = []
         package init() {}
     }
@@ -28,7 +28,7 @@ package struct ServiceTables: Sendable {
     package mutating func set(_ service: ServiceName, _ name: NameID, to part: Part?) {
         if let part, replace(service, name, part) { return }
         if let old = parts.removeValue(forKey: service) {
-            for (address, _) in old.part.entries { services[address] = nil }
+            for (address, _, _) in old.part.entries { services[address] = nil }
             for (target, _) in old.part.endpoints { withdraw(target.address, service) }
         }
         guard let part else {
@@ -37,7 +37,7 @@ package struct ServiceTables: Sendable {
         }
         parts[service] = (name, part)
         names[name] = service
-        for (address, entry) in part.entries { services[address] = entry }
+        for (address, entry, _) in part.entries { services[address] = entry }
         for (target, local) in part.endpoints { claim(target, local, service, name) }
     }
 
@@ -48,7 +48,7 @@ package struct ServiceTables: Sendable {
             old.part.endpoints.elementsEqual(part.endpoints, by: { $0.target.address == $1.target.address })
         else { return false }
         parts[service] = (name, part)
-        for (address, entry) in part.entries { services[address] = entry }
+        for (address, entry, _) in part.entries { services[address] = entry }
         for place in part.endpoints.indices where part.endpoints[place] != old.part.endpoints[place] {
             let (target, local) = part.endpoints[place]
             // Another service may stand for the address, or another endpoint of this one: of those of a node, which follow each other, the last.

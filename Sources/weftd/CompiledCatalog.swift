@@ -58,24 +58,13 @@ struct CompiledCatalog {
             old.endpoints.hasSameEndpoints(as: service.endpoints), var part = tables.part(of: service.service.name),
             part.endpoints.count == service.endpoints.count
         else { return nil }
-        // A node that names an address twice has two targets that cannot be told apart.
-        guard !zip(part.endpoints, part.endpoints.dropFirst()).contains(where: { $0.target.address == $1.target.address }) else { return nil }
-        var turned: Set<Snapshot.Target> = []
         for place in part.endpoints.indices where old.endpoints.reaches[place] != service.endpoints.reaches[place] {
-            let isUsable = service.endpoints[place].usable
-            guard part.endpoints[place].target.eligible != isUsable else { continue }
-            turned.insert(part.endpoints[place].target)
-            part.endpoints[place].target.eligible = isUsable
+            part.endpoints[place].target.eligible = service.endpoints[place].usable
         }
-        let targets = part.endpoints.map(\.target)
         for index in part.entries.indices {
-            if part.entries[index].entry.name == name {
-                part.entries[index].entry.targets = targets
-                continue
-            }
-            for place in part.entries[index].entry.targets.indices where turned.contains(part.entries[index].entry.targets[place]) {
-                part.entries[index].entry.targets[place].eligible.toggle()
-            }
+            // The two addresses of a name follow each other and share their targets.
+            part.entries[index].entry.targets =
+                index % 2 == 1 ? part.entries[index - 1].entry.targets : part.entries[index].places.map { part.endpoints[$0].target }
         }
         return part
     }
@@ -96,11 +85,10 @@ struct CompiledCatalog {
             part.endpoints.append((target, home.tunnel == nil ? .init(service: name, identity: id, tenant: tenant(of: all[place].endpoint)) : nil))
             places.append(place)
         }
-        let targets = part.endpoints.map(\.target)
-        part.add(Snapshot.ServiceEntry(name: name, targets: targets), at: service.service.addresses, port: service.service.port)
+        part.add(name, Array(part.endpoints.indices), at: service.service.addresses, port: service.service.port)
         for item in service.subsets {
-            let chosen = zip(places, targets).filter { item.contains(all[$0.0].endpoint) }.map(\.1)
-            part.add(Snapshot.ServiceEntry(name: names.id(item.subset.description), targets: chosen), at: item.addresses, port: service.service.port)
+            let chosen = part.endpoints.indices.filter { item.contains(all[places[$0]].endpoint) }
+            part.add(names.id(item.subset.description), chosen, at: item.addresses, port: service.service.port)
         }
         return part
     }
@@ -115,8 +103,9 @@ struct CompiledCatalog {
 }
 
 extension ServiceTables.Part {
-    fileprivate mutating func add(_ entry: Snapshot.ServiceEntry, at addresses: VirtualIP.Pair, port: UInt16) {
-        entries.append((SocketAddress(addresses.v4, port: port), entry))
-        entries.append((SocketAddress(addresses.v6, port: port), entry))
+    fileprivate mutating func add(_ name: NameID, _ places: [Int], at addresses: VirtualIP.Pair, port: UInt16) {
+        let entry = Snapshot.ServiceEntry(name: name, targets: places.map { endpoints[$0].target })
+        entries.append((SocketAddress(addresses.v4, port: port), entry, places))
+        entries.append((SocketAddress(addresses.v6, port: port), entry, places))
     }
 }

@@ -18,7 +18,7 @@ struct ServiceTablesTests {
             part.endpoints.append((target, Bool.random(using: &random) ? .init(service: name, identity: name) : nil))
         }
         let entry = Snapshot.ServiceEntry(name: name, targets: part.endpoints.map(\.target))
-        part.entries = [(SocketAddress("240.240.0.\(service + 1):80")!, entry)]
+        part.entries = [(SocketAddress("240.240.0.\(service + 1):80")!, entry, Array(part.endpoints.indices))]
         return part
     }
 
