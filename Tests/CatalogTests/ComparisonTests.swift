@@ -192,7 +192,8 @@ private struct Crowd {
         #expect(core.sent.filter { if case .overview = $0 { true } else { false } }.count == 100)
         #expect(core.counters.questionsIgnored == 50)
         core.received(.parts([]), from: "m", .at(0))
-        #expect(core.counters.questionsIgnored == 51)
+        core.received(.digest([:], parts: .all), from: "m", .at(0))
+        #expect(core.counters.questionsIgnored == 52)
         core.received(.parts([]), from: "m", .at(1))
         #expect(core.counters.refused["malformed"] == 1, "no such number of parts")
     }

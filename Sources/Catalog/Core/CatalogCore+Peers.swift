@@ -45,7 +45,10 @@ extension CatalogCore {
         case .parts(let parts):
             guard mayAsk(peer, now) else { return }
             receivedParts(parts, from: peer, now)
-        case .digest(let theirs, let parts): receivedDigest(theirs, parts: parts, from: peer, now)
+        case .digest(let theirs, let parts):
+            // One of no parts is never answered with more than it names.
+            guard parts == .none || mayAsk(peer, now) else { return }
+            receivedDigest(theirs, parts: parts, from: peer, now)
         case .want(let wanted): receivedWant(wanted, from: peer, now)
         case .delta(let deltas):
             for delta in deltas { receivedDelta(delta, from: peer, now) }

@@ -64,7 +64,7 @@ package struct CatalogCore: Sendable {
     }
     struct Peer: Sendable {
         var patience: TokenBucket
-        /// Of its overviews and parts.
+        /// Of its overviews, parts and digests.
         var questions: TokenBucket
         /// When it last gave what it was asked for.
         var answered: MonotonicTime?

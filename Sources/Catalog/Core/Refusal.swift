@@ -87,7 +87,7 @@ package struct CatalogCounters: Hashable, Sendable {
     /// Deltas that did not fit what was known, so that the whole set was asked for.
     package var resyncs: UInt64 = 0
     package var originsDropped: UInt64 = 0
-    /// Overviews and parts that nothing was done about, because the peer sent too many.
+    /// Overviews, parts and digests that nothing was done about, because the peer sent too many.
     package var questionsIgnored: UInt64 = 0
     /// Refusals that were counted but not told as events, because too many came at once.
     package var untold: UInt64 = 0

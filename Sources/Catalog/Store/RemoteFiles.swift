@@ -33,7 +33,7 @@ struct RemoteFiles {
         for name in IdentityStore.names(in: directory) {
             guard name.hasSuffix(".json") else {
                 // What a crash left of a write.
-                try AtomicFile.remove("\(directory)/\(name)")
+                if name.hasSuffix(".json.new") { try AtomicFile.remove("\(directory)/\(name)") }
                 continue
             }
             do {
