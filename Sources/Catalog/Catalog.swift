@@ -45,6 +45,7 @@ package final class Catalog {
     private var saveTimer: TimerID?
     /// Other nodes of which the disk has an earlier state.
     private var unsaved: Set<String> = []
+    private var saving: Task<Void, Never>?
     private var tellsFullDisk = true
     /// This node's own records as they were last sent by themselves: many peers ask for the same.
     var ownFrame: (position: Position, from: UInt64?, frame: Frame)?
@@ -112,6 +113,7 @@ package final class Catalog {
         timers = []
         health.stopAll()
         closeAll("this node stops")
+        await saving?.value
         await save()
     }
 
@@ -251,7 +253,7 @@ package final class Catalog {
         saveTimer = ControlLoop.shared.after(wait) { [weak self] in
             guard let self else { return }
             saveTimer = nil
-            Task { @Control in await self.save() }
+            saving = Task { @Control in await self.save() }
         }
     }
 

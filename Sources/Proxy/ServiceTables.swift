@@ -28,7 +28,8 @@ package struct ServiceTables: Sendable {
     package mutating func set(_ service: ServiceName, _ name: NameID, to part: Part?) {
         if let part, replace(service, name, part) { return }
         if let old = parts.removeValue(forKey: service) {
-            for (address, _, _) in old.part.entries { services[address] = nil }
+            // A name that took a virtual address over from this one may be in the tables already.
+            for (address, entry, _) in old.part.entries where services[address]?.name == entry.name { services[address] = nil }
             for (target, _) in old.part.endpoints { withdraw(target.address, service) }
         }
         guard let part else {

@@ -167,6 +167,9 @@ extension AgentAPI {
         text.family(
             "weft_catalog_refused_total", .counter, help: "Catalog records that were refused, by reason.",
             Self.byReason(mesh.catalog.counters.refused))
+        text.single(
+            "weft_catalog_comparisons_ignored_total", .counter, help: "Messages of peers that compare catalogs and were ignored because they were too many.",
+            Double(mesh.catalog.counters.questionsIgnored))
     }
 
     @Control

@@ -60,7 +60,8 @@ import Testing
         }
 
         private func write(_ core: inout CatalogCore, _ address: String, _ random: inout some RandomNumberGenerator) throws {
-            let service = ServiceName("s\(Int.random(in: 0..<3, using: &random)).default")!
+            // The last two want the same virtual address: which of them has it changes when the smaller name comes or goes.
+            let service = ServiceName("\(["s0", "s10", "s432"].randomElement(using: &random)!).default")!
             let port = Int.random(in: 80..<83, using: &random)
             let identity = SPIFFEID(trustDomain: "shop.example", namespace: "default", account: service.name)!
             let endpoint = Endpoint(
@@ -96,5 +97,30 @@ import Testing
             #expect(texts(followed, names) == texts(anew, names), "run \(run), step \(step)")
         }
         #expect(!followed.tables.services.isEmpty)
+    }
+
+    /// Both names want the same virtual address, and the smaller one gets it.
+    @Test func aServiceThatTakesAnAddressOverHasIt() throws {
+        var here = Self.core("z")
+        let now = MonotonicTime(nanoseconds: 1_000_000_000_000)
+        let (names, tenants) = (Interner(), Tenants())
+        var followed = CompiledCatalog(node: "z", names: names, tenants: tenants)
+        for (place, name) in ["s432", "s10"].enumerated() {
+            let service = ServiceName("\(name).default")!
+            let endpoint = Endpoint(
+                service: service, address: SocketAddress("192.0.2.1:\(80 + place)")!,
+                identity: SPIFFEID(trustDomain: "shop.example", namespace: "default", account: name)!, node: "z")
+            try here.put(.endpoint("\(place)"), payload: endpoint.recordPayload(port: 80))
+            here.commit(now)
+            let view = here.view()
+            _ = followed.follow(view)
+            for service in view.services {
+                let address = SocketAddress(service.service.addresses.v4, port: 80)
+                #expect(followed.tables.services[address].map { names[$0.name] } == service.service.name.description, "\(address)")
+            }
+        }
+        let view = here.view()
+        let hosts = view.services.map { $0.service.addresses.v4.v4Number }
+        #expect(hosts[0] + 1 == hosts[1], "they do want the same one")
     }
 }

@@ -8,12 +8,14 @@ import Platform
 /// Function: a node compares with one peer at a time, and with the next when it has what the first one had: somebody who starts among a thousand
 /// learns everything from one of them, and of the others only that there is no more.
 /// Implementation: `differing` are the peers that wait for their turn. Each is asked for a fresh overview then, and leaves whatever comes of it; what is
-/// missed the next `exchange` finds.
+/// missed the next `exchange` finds. Whoever is asked while it learns from another answers that there is nothing, and asks when it has learned.
 extension CatalogCore {
     /// The peer that is compared with now.
     struct Comparison: Sendable {
         var peer: String
         var deadline: MonotonicTime
+        /// It has this node's parts, not only its question.
+        var hasParts: Bool
     }
 
     mutating func sendOverview(to peer: String, asks: Bool) {
@@ -32,20 +34,29 @@ extension CatalogCore {
         } else {
             request(news([peer: theirs.position], from: peer), of: peer, now, again: false)
         }
-        if comparing?.peer == peer { comparing = nil }
+        if let comparing, comparing.peer == peer {
+            // Another overview is no answer to parts.
+            if comparing.hasParts { return }
+            self.comparing = nil
+        }
         let ours = positions.all(besides: [node, peer])
         guard ours.digest.whole != theirs.digest, (ours.count, node) < (theirs.others, peer) else { return }
-        guard comparing == nil, requests.values.allSatisfy({ $0.peer == peer }) else {
+        guard comparing == nil, !isLearning(besides: peer) else {
             differing.insert(peer)
             return
         }
-        begin(with: peer, now)
+        begin(with: peer, hasParts: true, now)
         effects.append(.send(.parts(ours.digest.values), to: peer))
     }
 
     mutating func receivedParts(_ theirs: [UInt64], from peer: String, _ now: MonotonicTime) {
         guard let parts = positions.all(besides: [node, peer]).digest.differences(to: theirs) else {
             return refuse(.malformed("\(theirs.count) parts instead of \(SetDigest.parts)"), origin: peer, peer: peer, now)
+        }
+        // What it would name may be on its way here already. Naming nothing ends its wait.
+        if isLearning(besides: peer) {
+            differing.insert(peer)
+            return sendDigest([:], parts: .none, to: peer)
         }
         let differing = PartSet(parts)
         sendDigest(positions.named(in: differing, besides: [node, peer]), parts: differing, to: peer)
@@ -64,16 +75,24 @@ extension CatalogCore {
     mutating func compareNext(_ now: MonotonicTime) {
         if let comparing, comparing.deadline > now { return }
         comparing = nil
-        guard requests.isEmpty, let peer = differing.min() else { return }
-        begin(with: peer, now)
+        guard !differing.isEmpty, !isLearning(besides: nil) else { return }
+        // In turn, so that none of them has to wait for one that differs again and again.
+        guard let peer = differing.filter({ $0 > lastCompared }).min() ?? differing.min() else { return }
+        begin(with: peer, hasParts: false, now)
         sendOverview(to: peer, asks: true)
     }
 
     // MARK: Private
 
-    private mutating func begin(with peer: String, _ now: MonotonicTime) {
+    private mutating func begin(with peer: String, hasParts: Bool, _ now: MonotonicTime) {
         differing.remove(peer)
-        comparing = Comparison(peer: peer, deadline: now + limits.requestTimeout)
+        lastCompared = peer
+        comparing = Comparison(peer: peer, deadline: now + limits.requestTimeout, hasParts: hasParts)
+    }
+
+    /// Something that another peer has is on its way. One that let an earlier request pass is not waited for.
+    private func isLearning(besides peer: String?) -> Bool {
+        requests.values.contains { $0.peer != peer && peers[$0.peer]?.owes == false }
     }
 
     private mutating func sendDigest(_ positions: [String: Position], parts: PartSet, to peer: String) {

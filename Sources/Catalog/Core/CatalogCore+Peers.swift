@@ -81,6 +81,7 @@ extension CatalogCore {
         guard requests[origin]?.peer == peer else { return }
         requests[origin] = nil
         peers[peer]?.answered = now
+        peers[peer]?.owes = false
     }
 
     // MARK: Private

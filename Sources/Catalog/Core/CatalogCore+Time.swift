@@ -22,7 +22,10 @@ extension CatalogCore {
     /// Runs what is due. Call it about once a second.
     package mutating func tick(_ now: MonotonicTime) {
         own?.expireTombstones(now)
-        for (origin, request) in requests where isOverdue(request, now) { requests[origin] = nil }
+        for (origin, request) in requests where isOverdue(request, now) {
+            requests[origin] = nil
+            peers[request.peer]?.owes = true
+        }
         for (key, refused) in refusedHeads where refused.expires <= now { refusedHeads[key] = nil }
         for (origin, gone) in forgotten where gone.expires <= now { forgotten[origin] = nil }
         for origin in withTombstones {

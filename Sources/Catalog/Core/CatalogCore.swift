@@ -39,6 +39,8 @@ package struct CatalogCore: Sendable {
     /// Peers that know something else, to be compared with when there is time.
     var differing: Set<String> = []
     var comparing: Comparison?
+    /// Of those, whose turn was last.
+    var lastCompared = ""
     var refusedHeads: [RefusedHead.Key: RefusedHead] = [:]
     var peers: [String: Peer] = [:]
     var index = CatalogIndex()
@@ -68,6 +70,8 @@ package struct CatalogCore: Sendable {
         var questions: TokenBucket
         /// When it last gave what it was asked for.
         var answered: MonotonicTime?
+        /// It has let a request pass since.
+        var owes = false
     }
     struct RefusedHead: Sendable {
         struct Key: Hashable, Sendable {

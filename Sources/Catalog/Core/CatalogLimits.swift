@@ -32,7 +32,7 @@ package struct CatalogLimits: Hashable, Sendable {
     /// How long a peer has to give something of what it was asked for before another is asked, and to give all of it.
     package var requestTimeout: Duration = .seconds(2)
     package var longestRequest: Duration = .seconds(30)
-    /// Comparisons that a peer may begin, per second in the long run and at once.
+    /// Overviews, parts and digests of a peer, per second in the long run and at once.
     package var questionRate = 10.0
     package var questionBurst = 100.0
     /// How long a refused state of an origin is not asked for again.

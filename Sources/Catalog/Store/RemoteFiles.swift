@@ -25,24 +25,32 @@ struct RemoteFiles {
     ///
     /// - Parameters:
     ///   - authority: nil reads nothing and only knows the files.
-    ///   - limit: the most bytes that are read; the rest is passed over.
+    ///   - limit: the most bytes that are read; the rest is told and passed over.
     mutating func open(_ authority: RecordAuthority?, bytes limit: Int) throws(MeshError) -> (deltas: [OriginDelta], warnings: [String]) {
         try AtomicFile.privateDirectory(directory)
         var deltas: [OriginDelta] = []
         var warnings: [String] = []
-        for name in IdentityStore.names(in: directory) {
-            guard name.hasSuffix(".json") else {
-                // What a crash left of a write.
-                if name.hasSuffix(".json.new") { try AtomicFile.remove("\(directory)/\(name)") }
+        let names = IdentityStore.names(in: directory)
+        // What a crash left of a write; the next one of the same node needs it gone, and removes it itself.
+        for name in names where name.hasSuffix(".json.new") { try? AtomicFile.remove("\(directory)/\(name)") }
+        let files = names.filter { $0.hasSuffix(".json") }.map { (name: $0, time: AtomicFile.modified("\(directory)/\($0)")) }
+        for (name, _) in files.sorted(by: { ($0.time, $0.name) < ($1.time, $1.name) }) {
+            let path = "\(directory)/\(name)"
+            let content: [UInt8]
+            do throws(MeshError) {
+                guard let read = try AtomicFile.read(path, secret: false, maximumBytes: max(0, limit - bytes)) else { continue }
+                content = read
+            } catch {
+                warnings.append("\(path) is not read, its node will be asked: \(error.message)")
                 continue
             }
-            do {
-                guard let content = try AtomicFile.read("\(directory)/\(name)", secret: false, maximumBytes: max(0, limit - bytes)) else { continue }
-                note(name, content.count)
-                if let authority { deltas.append(try Self.delta(name, content, authority)) }
+            note(name, content.count)
+            guard let authority else { continue }
+            do throws(WireFault) {
+                deltas.append(try Self.delta(name, content, authority))
             } catch {
-                warnings.append("\(directory)/\(name) is removed, its node will be asked: \(error)")
-                try remove(name)
+                warnings.append("\(path) is removed, its node will be asked: \(error)")
+                try? remove(name)
             }
         }
         return (deltas, warnings)

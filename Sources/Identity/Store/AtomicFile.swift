@@ -99,6 +99,13 @@ package enum AtomicFile {
         }
     }
 
+    /// When a file was last written, in nanoseconds since 1970; 0 when there is none.
+    package static func modified(_ path: String) -> Int64 {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return 0 }
+        return Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec)
+    }
+
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
     /// Removes a file; that it is not there is no error.
