@@ -20,6 +20,8 @@ final class Others {
     private let authority: RecordAuthority
     private var shared: CatalogCore
     private var streams: [String: PlaneStream] = [:]
+    /// How far each peer has asked for the agent's own records.
+    private var seen: [String: Position] = [:]
     private static let handshakes = 32
     private static let exchange = Duration.seconds(5)
 
@@ -96,11 +98,20 @@ final class Others {
         guard let message = try? CatalogWire.decode(frame.type.rawValue, frame.payload, authority: authority) else {
             preconditionFailure("the agent sends what cannot be read")
         }
-        if case .hello = message {
+        switch message {
+        case .hello:
             streams[peer.name] = stream
             shared.connected(peer.name, .now())
-        } else {
-            shared.received(message, from: peer.name, .now())
+        case .overview(var overview):
+            // The agent's own records: each peer asks for them, and they are no part of what peers compare.
+            if overview.position > seen[peer.name] ?? .none {
+                seen[peer.name] = overview.position
+                say(.want([agent.name: .none]), stream)
+            }
+            overview.position = shared.knownPositions[peer.name] ?? .none
+            shared.received(.overview(overview), from: peer.name, .now())
+        case .delta(let deltas): shared.received(.delta(deltas.filter { $0.origin != agent.name }), from: peer.name, .now())
+        default: shared.received(message, from: peer.name, .now())
         }
         perform()
     }
@@ -110,6 +121,9 @@ final class Others {
         shared.effects = []
         for effect in effects {
             switch effect {
+            case .send(.overview(var overview), let peer):
+                overview.position = shared.knownPositions[peer] ?? .none
+                if let stream = streams[peer] { say(.overview(overview), stream) }
             case .send(let message, let peer): if let stream = streams[peer] { say(message, stream) }
             case .broadcast(let message): for stream in streams.values { say(message, stream) }
             case .viewChanged, .save, .saveGeneration, .disconnect, .event: break
