@@ -50,7 +50,7 @@ package struct CatalogView: Sendable, Equatable {
         package var reachable: Bool
         package var stale: Bool
         /// May get traffic: reachable and not known to be unhealthy.
-        @inlinable package var usable: Bool { reachable && endpoint.health != .unhealthy }
+        package var usable: Bool { reachable && endpoint.health != .unhealthy }
     }
 
     /// - Complexity: O(log services).

@@ -71,23 +71,21 @@ struct CompiledCatalog {
 
     private mutating func part(_ service: CatalogView.ServiceView, _ name: NameID) -> ServiceTables.Part {
         var part = ServiceTables.Part()
-        // An endpoint has many parts: none is copied.
-        let all = service.endpoints
         var places: [Int] = []
         // Instances of a service share theirs.
         var identity: (of: SPIFFEID, id: NameID)?
-        for place in all.indices {
-            if identity?.of != all[place].endpoint.identity { identity = (all[place].endpoint.identity, number(all[place].endpoint.identity)) }
+        for (place, item) in service.endpoints.enumerated() {
+            let endpoint = item.endpoint
+            if identity?.of != endpoint.identity { identity = (endpoint.identity, number(endpoint.identity)) }
             // Without a signed address there is no way to the node yet.
-            guard let id = identity?.id, let home = homes[all[place].endpoint.node] else { continue }
-            let target = Snapshot.Target(
-                address: all[place].endpoint.address, tunnel: home.tunnel, identity: id, node: home.name, eligible: all[place].usable)
-            part.endpoints.append((target, home.tunnel == nil ? .init(service: name, identity: id, tenant: tenant(of: all[place].endpoint)) : nil))
+            guard let id = identity?.id, let home = homes[endpoint.node] else { continue }
+            let target = Snapshot.Target(address: endpoint.address, tunnel: home.tunnel, identity: id, node: home.name, eligible: item.usable)
+            part.endpoints.append((target, home.tunnel == nil ? .init(service: name, identity: id, tenant: tenant(of: endpoint)) : nil))
             places.append(place)
         }
         part.add(name, Array(part.endpoints.indices), at: service.service.addresses, port: service.service.port)
         for item in service.subsets {
-            let chosen = part.endpoints.indices.filter { item.contains(all[places[$0]].endpoint) }
+            let chosen = part.endpoints.indices.filter { item.contains(service.endpoints[places[$0]].endpoint) }
             part.add(names.id(item.subset.description), chosen, at: item.addresses, port: service.service.port)
         }
         return part

@@ -62,7 +62,7 @@ actor CatalogStore {
         try AtomicFile.write(JSON.encode(RegisteredInstances(registered)), to: "\(directory)/registered.json", mode: 0o600)
     }
 
-    /// What was last known of other nodes, and why some of it cannot be used. Call after `open`; without an authority nothing is read.
+    /// What was last known of other nodes, and why some of it cannot be used. Call after `open`; without an authority nothing is taken.
     func remote(_ authority: RecordAuthority?) throws(MeshError) -> (deltas: [OriginDelta], warnings: [String]) {
         try remotes.open(authority, bytes: Self.maximumBytes)
     }

@@ -24,7 +24,7 @@ struct RemoteFiles {
     /// Makes the directory and takes up what is in it.
     ///
     /// - Parameters:
-    ///   - authority: nil reads nothing and only knows the files.
+    ///   - authority: nil takes nothing from the files and only counts them.
     ///   - limit: the most bytes that are read; the rest is told and passed over.
     mutating func open(_ authority: RecordAuthority?, bytes limit: Int) throws(MeshError) -> (deltas: [OriginDelta], warnings: [String]) {
         try AtomicFile.privateDirectory(directory)

@@ -1,7 +1,7 @@
 /// A record in a delta: `[kind, key, version, content]`, content being JSON as text.
 ///
 /// `[kind, key, version, null, digest]` is one whose content the sender keeps back; later versions may add to both. `[kind, key, version]` is a record that
-/// was deleted. A list, because deltas are nearly all of what a node that starts reads, and lists are read twice as fast as objects.
+/// was deleted. A list, because deltas are nearly all of what a node that starts reads, and an object of seven keys takes longer to read.
 struct RecordField: Codable {
     enum State: Equatable {
         case content(String)
