@@ -31,8 +31,9 @@ struct CatalogIndex: Sendable {
     /// As of the last build, in order; those of `changed` are behind.
     private var built: [CatalogView.ServiceView] = []
     private var changed: Set<ServiceName> = []
-    /// Those of which only endpoints' reach is behind, and the nodes whose endpoints' it is.
-    private var reached: [ServiceName: Set<String>] = [:]
+    /// Those of which only endpoints' reach is behind, and whose endpoints' it is.
+    private var reached: Set<ServiceName> = []
+    private var touched: Set<String> = []
     /// A service came or went, so addresses may move.
     private var namesChanged = false
     /// In order of `built`.
@@ -102,7 +103,8 @@ struct CatalogIndex: Sendable {
     /// The origin's reach changed.
     mutating func touch(_ origin: String) {
         guard let services = byOrigin[origin], !services.isEmpty else { return }
-        for service in services.values { reached[service, default: []].insert(origin) }
+        touched.insert(origin)
+        reached.formUnion(services.values)
     }
 
     /// All services in order of their names. Conflicts about ports that were not there at the last build go to `conflicts`.
@@ -119,12 +121,9 @@ struct CatalogIndex: Sendable {
             }
             places.append(place)
         }
-        for (name, nodes) in reached where !changed.contains(name) {
-            guard let place = built.place(of: name) else { continue }
-            // Which endpoints there are, their order and addresses stay.
-            for node in nodes { built[place].endpoints.setReach(of: node, to: reach(node)) }
-        }
-        reached = [:]
+        for name in reached.subtracting(changed) { if let place = built.place(of: name) { updateReach(place, reach) } }
+        reached = []
+        touched = []
         changed = []
         namesChanged = false
         addressSubsets(of: subsetsChanged ? Array(built.indices) : places, anew: subsetsChanged)
@@ -166,6 +165,11 @@ struct CatalogIndex: Sendable {
                 addresses.map { .init(subset: subset, addresses: $0, rule: rules?.first { $0.name == subset.version }) }
             }
         }
+    }
+
+    /// What nodes that died or returned change: which endpoints there are, their order and addresses stay.
+    private mutating func updateReach(_ place: Int, _ reach: (String) -> Reach) {
+        for node in touched { built[place].endpoints.setReach(of: node, to: reach(node)) }
     }
 
     private mutating func removeEndpoint(_ reference: Reference, from service: ServiceName) {
