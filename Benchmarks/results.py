@@ -9,7 +9,7 @@ from measure import DISTURBED
 
 PATH = f"{ROOT}/Benchmarks/results.json"
 # Whose figure is held against the peers', in the order of preference.
-SUBJECTS = ("captured", "weft", "weft-shared", "weft-counted", "weft-linked", "weft-pool")
+SUBJECTS = ("captured", "weft", "weft-shared", "weft-counted", "weft-linked", "weft-pool", "weft-mesh", "weft-peers")
 
 
 def quiet(samples):

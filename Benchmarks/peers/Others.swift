@@ -126,7 +126,7 @@ final class Others {
                 if let stream = streams[peer] { say(.overview(overview), stream) }
             case .send(let message, let peer): if let stream = streams[peer] { say(message, stream) }
             case .broadcast(let message): for stream in streams.values { say(message, stream) }
-            case .viewChanged, .save, .saveGeneration, .disconnect, .event: break
+            case .viewChanged, .viewImproved, .save, .saveGeneration, .disconnect, .event: break
             }
         }
     }

@@ -40,7 +40,7 @@ package final class Catalog {
     private var credentials: CredentialSet?
     private var timers: [TimerID] = []
     private var commitTimer: TimerID?
-    private var publishTimer: TimerID?
+    private var publishTimer: (id: TimerID, due: MonotonicTime)?
     private var publishing: PacedWork
     private var saveTimer: TimerID?
     /// Other nodes of which the disk has an earlier state.
@@ -109,7 +109,7 @@ package final class Catalog {
     package func stop() async {
         guard isStarted else { return }
         isStarted = false
-        for timer in timers + [commitTimer, publishTimer, saveTimer, exchangeTimer].compactMap({ $0 }) { ControlLoop.shared.cancel(timer) }
+        for timer in timers + [commitTimer, publishTimer?.id, saveTimer, exchangeTimer].compactMap({ $0 }) { ControlLoop.shared.cancel(timer) }
         timers = []
         health.stopAll()
         closeAll("this node stops")
@@ -171,6 +171,7 @@ package final class Catalog {
                 case .send(let message, let peer): send(message, to: peer)
                 case .broadcast(let message): broadcast(message)
                 case .viewChanged: schedulePublish()
+                case .viewImproved: schedulePublish(within: configuration.improvement)
                 case .save(let origin):
                     unsaved.insert(origin)
                     scheduleSave()
@@ -223,13 +224,21 @@ package final class Catalog {
 
     // MARK: Publishing
 
-    private func schedulePublish() {
-        guard publishTimer == nil, isStarted else { return }
-        publishTimer = ControlLoop.shared.after(publishing.wait(.now())) { [weak self] in self?.publishNow() }
+    /// - Parameter patience: how much longer than its pace it may wait. All nodes hear of a node that is back at the same moment, and each takes another
+    ///   part of this: hosts may share processors, with that node too, which has most to do just then.
+    private func schedulePublish(within patience: Duration = .zero) {
+        guard isStarted else { return }
+        let now = MonotonicTime.now()
+        let wait = publishing.wait(now) + .nanoseconds(Int64(Double(patience.nanoseconds) * .random(in: 0.5...1)))
+        if let publishTimer {
+            if publishTimer.due <= now + wait { return }
+            ControlLoop.shared.cancel(publishTimer.id)
+        }
+        publishTimer = (ControlLoop.shared.after(wait) { [weak self] in self?.publishNow() }, now + wait)
     }
 
     func publishNow() {
-        if let publishTimer { ControlLoop.shared.cancel(publishTimer) }
+        if let publishTimer { ControlLoop.shared.cancel(publishTimer.id) }
         publishTimer = nil
         let start = MonotonicTime.now()
         defer { publishing.ran(from: start, to: .now()) }

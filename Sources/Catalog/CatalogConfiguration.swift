@@ -17,6 +17,8 @@ package struct CatalogConfiguration: Sendable {
     package var debounce: Duration = .milliseconds(10)
     /// The most that grows to while a view costs much, so that publishing takes a fifth of the control loop's time at most.
     package var longestDebounce: Duration = .milliseconds(100)
+    /// The most that a view waits which only gives more than the one before: a node that is back says within this time what it has.
+    package var improvement: Duration = .milliseconds(400)
     /// How often digests are compared with one random peer.
     package var exchange: Duration = .seconds(5)
     /// How long after a change what is known of other nodes is saved, give or take a half. A stop saves it, too; what a crash loses, others know.

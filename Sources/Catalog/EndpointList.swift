@@ -27,7 +27,11 @@ package struct EndpointList: RandomAccessCollection, Sendable, Equatable {
     }
 
     /// Each of them is the same object: only reaches may differ.
-    package func hasSameEndpoints(as other: Self) -> Bool { all.elementsEqual(other.all) { $0 === $1 } }
+    package func hasSameEndpoints(as other: Self) -> Bool {
+        all.count == other.all.count
+            && (all.withUnsafeBufferPointer { own in other.all.withUnsafeBufferPointer { own.baseAddress == $0.baseAddress } }
+                || all.elementsEqual(other.all) { $0 === $1 })
+    }
 
     package static func == (a: Self, b: Self) -> Bool { a.reaches == b.reaches && a.all == b.all }
 

@@ -6,6 +6,9 @@ package struct PlaneSettings: Sendable {
     package var maxFrameBytes = 4 << 20
     /// Bytes that wait because the peer does not read. `send` throws `plane_queue_full` beyond it.
     package var maxQueuedBytes = 16 << 20
+    /// What the kernel keeps until it is read. A node that starts reads more slowly than its peer sends, and for the kernel that is a reason to keep little:
+    /// the peer then has to wake for every bit of what it has.
+    package var receiveBuffer: Int32 = 2 << 20
     /// Questions of ours without an answer yet.
     package var maxPendingRequests = 256
     /// Questions of the peer that we work on; more are answered with `busy`.

@@ -65,6 +65,7 @@ package final class PlaneStream {
         alpn = connection.alpn
         self.peer = peer
         self.settings = settings
+        Socket.setReceiveBuffer(connection.fd, settings.receiveBuffer)
         self.connection = consume connection
         decoder = FrameDecoder(largest: settings.maxFrameBytes)
         output = OutputQueue(bound: settings.maxQueuedBytes)

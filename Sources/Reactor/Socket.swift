@@ -216,6 +216,12 @@ public enum Socket {
     /// Bounds what the kernel keeps for a socket that has not been sent yet (`TCP_NOTSENT_LOWAT`, tcp(7)); more makes it not writable.
     public static func setUnsentLimit(_ fd: CInt, _ bytes: CInt) { _ = try? set(fd, CInt(IPPROTO_TCP), TCP_NOTSENT_LOWAT, bytes) }
 
+    /// What the kernel keeps of a peer's bytes until they are read (`SO_RCVBUFFORCE`, socket(7)), in place of what it would find out by itself. It counts
+    /// its own bookkeeping, too, so it allows itself twice as much. Without CAP_NET_ADMIN `net.core.rmem_max` bounds it.
+    public static func setReceiveBuffer(_ fd: CInt, _ bytes: CInt) {
+        do throws(Errno) { try set(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes) } catch { _ = try? set(fd, SOL_SOCKET, SO_RCVBUF, bytes) }
+    }
+
     /// Makes the next `close` send RST instead of FIN, and drop what was not sent.
     public static func resetOnClose(_ fd: CInt) {
         var value = linger(l_onoff: 1, l_linger: 0)

@@ -55,7 +55,7 @@ extension World {
         switch effect {
         case .send(let message, let peer): if let link = node.links[Node.index(peer)] { post(message, on: link, from: node.index) }
         case .broadcast(let message): for peer in node.links.keys.sorted() { if let link = node.links[peer] { post(message, on: link, from: node.index) } }
-        case .viewChanged:
+        case .viewChanged, .viewImproved:
             guard !node.isPublishArmed else { return }
             node.isPublishArmed = true
             push(pace.debounce, node.index, life: node.lives, .publish)

@@ -23,6 +23,42 @@ import Testing
         #expect(view.nodes.first { $0.info.name == "a" }?.liveness == liveness)
     }
 
+    @Test func whatOnlyGivesMoreCanWaitAndALossCannot() throws {
+        var pair = try connected()
+        func effects(_ liveness: Liveness) -> [CatalogEffect] {
+            pair.b.effects = []
+            pair.b.liveness("a", liveness, pair.now)
+            return pair.b.drain()
+        }
+        #expect(effects(.alive) == [.viewImproved])
+        #expect(effects(.suspect) == [.viewImproved], "it keeps its traffic")
+        #expect(effects(.dead) == [.viewChanged])
+        #expect(effects(.alive) == [.viewImproved])
+        #expect(effects(.left) == [.viewChanged])
+    }
+
+    @Test func aNewLifeThatSaysTheSameChangesNothing() throws {
+        var pair = try connected()
+        let before = pair.b.view()
+        var again = CatalogCore.test("a", generation: 9)
+        try again.putNode("192.0.2.1:15008")
+        try again.putEndpoint("reviews.default", "192.0.2.1:80")
+        again.commit(pair.now)
+        pair.b.effects = []
+        pair.b.received(.delta([again.own!.whole]), from: "a", pair.now)
+        #expect(pair.b.drain() == [.save("a")])
+        #expect(pair.b.positions["a"] == Position(generation: 9, version: 2))
+        #expect(pair.b.view().services == before.services)
+        // What is another in a later one counts, and what is missing.
+        var third = CatalogCore.test("a", generation: 10)
+        try third.putNode("192.0.2.1:15008")
+        try third.putEndpoint("reviews.default", "192.0.2.1:80", health: .unhealthy)
+        third.commit(pair.now)
+        pair.b.received(.delta([third.own!.whole]), from: "a", pair.now)
+        #expect(pair.b.drain().contains(.viewChanged))
+        #expect(pair.b.view().services[0].endpoints.map(\.usable) == [false])
+    }
+
     @Test func theRecordsOfADeadNodeStayForTheGracePeriodAndDoNotComeBack() throws {
         var pair = try connected()
         pair.b.liveness("a", .dead, pair.now)

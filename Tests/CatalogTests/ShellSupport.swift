@@ -67,7 +67,7 @@ final class TestAgent {
     private(set) var events: [CatalogEvent] = []
     private(set) var lost: [String] = []
 
-    init(_ name: String, _ mesh: TestMesh, _ scratch: ScratchDirectory, credentials: CredentialSet? = nil) throws {
+    init(_ name: String, _ mesh: TestMesh, _ scratch: ScratchDirectory, credentials: CredentialSet? = nil, _ change: (inout CatalogConfiguration) -> Void = { _ in }) throws {
         self.name = name
         self.credentials = try credentials ?? mesh.credentials(name)
         listener = try Socket.tcpListener(SocketAddress(.loopbackV4, port: 0))
@@ -78,6 +78,7 @@ final class TestAgent {
         configuration.limits.allowLoopback = true
         configuration.exchange = .milliseconds(500)
         configuration.save = .milliseconds(50)
+        change(&configuration)
         catalog = Catalog(configuration, logger: Logger(label: "test.\(name)") { _ in SwiftLogNoOpLogHandler() })
         catalog.onChange = { [unowned self] in views.append($0) }
         catalog.onEvent = { [unowned self] in events.append($0) }

@@ -63,6 +63,26 @@ import Testing
         await a.stop()
     }
 
+    @Test @Control func aReturnWaitsForWhatElseThereIsToSay() async throws {
+        let scratch = (ScratchDirectory(), ScratchDirectory())
+        let a = try TestAgent("a", mesh, scratch.0) { $0.improvement = .seconds(600) }
+        let b = try TestAgent("b", mesh, scratch.1)
+        try await a.start()
+        try await b.start(seeds: [a.address])
+        try b.catalog.declare([b.instance("ratings.default", at: "127.0.0.1:9002")])
+        await until("a sees ratings") { !a.sees("ratings.default").isEmpty }
+        a.catalog.liveness("b", .dead)
+        #expect(a.sees("ratings.default").map(\.reachable) == [false])
+        a.catalog.liveness("b", .alive)
+        try await Task.sleep(for: .milliseconds(100))
+        #expect(a.sees("ratings.default").map(\.reachable) == [false])
+        // What cannot wait takes it along.
+        try a.catalog.declare([a.instance("reviews.default", at: "127.0.0.1:9001")])
+        await until("both are there") { !a.sees("reviews.default").isEmpty && a.sees("ratings.default").map(\.reachable) == [true] }
+        await a.stop()
+        await b.stop()
+    }
+
     @Test @Control func whatIsRegisteredSurvivesARestartAndWhatOthersSaidToo() async throws {
         let scratch = (ScratchDirectory(), ScratchDirectory())
         let a = try TestAgent("a", mesh, scratch.0)

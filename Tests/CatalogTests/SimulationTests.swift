@@ -122,7 +122,7 @@ struct Simulation {
             case .saveGeneration(let generation): saved[name]?.generation = generation
             case .disconnect(let peer): faults.append("\(name) cuts \(peer) off")
             case .event(.refused(let reason, origin: let origin, peer: let peer)): faults.append("\(name) refuses \(origin) from \(peer): \(reason)")
-            case .event, .viewChanged, .save: break
+            case .event, .viewChanged, .viewImproved, .save: break
             }
         }
         cores[name] = core

@@ -128,6 +128,26 @@ import Testing
         #expect(await until { !a.isOpen })
     }
 
+    @Test func `what a peer sends is kept until it is read`() async throws {
+        let loopback = try Loopback()
+        func left(_ receiveBuffer: Int32, after wait: @Control (PlaneStream) async throws -> Void) async throws -> Int {
+            var settings = PlaneSettings()
+            settings.receiveBuffer = receiveBuffer
+            let (a, b) = try await loopback.pair(b: settings)
+            a.start()
+            for _ in 0..<24 { try a.send(Frame(.test, [UInt8](repeating: 3, count: 1 << 18))) }
+            try await wait(a)
+            defer {
+                a.close("done")
+                b.close("done")
+            }
+            return a.queuedBytes
+        }
+        // All of it leaves although the peer has read nothing of it.
+        #expect(try await left(PlaneSettings().receiveBuffer) { stream in _ = await until { stream.queuedBytes == 0 } } == 0)
+        #expect(try await left(1 << 16) { _ in try await Task.sleep(for: .milliseconds(200)) } > 1 << 20)
+    }
+
     @Test func `a peer that does not read fills a bounded queue`() async throws {
         let loopback = try Loopback()
         var small = PlaneSettings()

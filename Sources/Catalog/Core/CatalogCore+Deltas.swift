@@ -104,9 +104,10 @@ extension CatalogCore {
         var visible = false
         for key in changed.sorted() {
             let record = log.records[key]
-            if record != nil, record == before?.records[key] { continue }
             var content: RecordContent?
             if let record {
+                // What it says was read already: a node that starts again signs the same under new versions.
+                if let old = before?.records[key], old == record || old.payload != nil && old.payload == record.payload { continue }
                 if let payload = record.payload {
                     do throws(Refusal) {
                         content = try RecordContent.read(key, payload, origin: origin, trustDomain: trustDomain, limits: limits)

@@ -16,7 +16,7 @@ extension CatalogCore {
         }
         standings[node] = standing
         updateReach(node, now)
-        if index.nodes[node] != nil { viewChanged() }
+        if index.nodes[node] != nil { viewImproved() }
     }
 
     /// Runs what is due. Call it about once a second.
@@ -81,9 +81,10 @@ extension CatalogCore {
             }
         let reach = Reach(reachable: reachable, stale: standing.stale)
         guard reach != standing.reach else { return }
+        let isLost = standing.reach.reachable && !reach.reachable
         standing.reach = reach
         standings[origin] = standing
         index.touch(origin)
-        viewChanged()
+        if isLost { viewChanged() } else { viewImproved() }
     }
 }

@@ -174,4 +174,8 @@ package struct CatalogCore: Sendable {
     mutating func viewChanged() {
         if effects.last != .viewChanged { effects.append(.viewChanged) }
     }
+
+    mutating func viewImproved() {
+        if effects.last != .viewChanged, effects.last != .viewImproved { effects.append(.viewImproved) }
+    }
 }

@@ -8,6 +8,8 @@ package enum CatalogEffect: Hashable, Sendable {
     case broadcast(CatalogMessage)
     /// `view()` would give something else than before.
     case viewChanged
+    /// The same, but nothing that gets traffic loses it: it can wait for what else there is to say of a node that is back.
+    case viewImproved
     /// Of another origin something else is known than before, or nothing any more.
     case save(String)
     /// Store it durably before anything else is sent.

@@ -17,6 +17,7 @@ package final class JoinServer {
     package static var settings: PlaneSettings {
         var settings = PlaneSettings()
         settings.maxFrameBytes = JoinRequest.maximumBytes
+        settings.receiveBuffer = Int32(JoinRequest.maximumBytes)
         settings.maxQueuedBytes = 4 * JoinRequest.maximumBytes
         settings.maxServedRequests = 1
         return settings
