@@ -138,7 +138,7 @@ package final class Catalog {
     package func liveness(_ node: String, _ liveness: Liveness) {
         core.liveness(node, liveness, .now())
         let isGone = liveness == .dead || liveness == .left
-        links.plan.setGone(node, isGone, .now())
+        links.plan.setGone(node, isGone, .now(), random: .random(in: 0..<1))
         if isGone { closeLink(node, "membership says that \(node) is \(liveness.rawValue)") }
         perform()
         // A loss counts now; what comes can wait for the others that come with it.

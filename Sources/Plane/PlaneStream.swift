@@ -49,7 +49,7 @@ package final class PlaneStream {
     let logger = Logger(label: "weft.plane")
 
     /// Bytes read for one wake-up, so that one stream can't keep the loop.
-    private static let readBudget = 1 << 20
+    private static let readBudget = 256 << 10
     private static let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 16_384, alignment: 16)
 
     /// A connection that a worker accepted and handed over. Its handshake is done.

@@ -22,7 +22,33 @@ package struct ServiceTables: Sendable {
 
     package init() {}
 
-    package func part(of service: ServiceName) -> Part? { parts[service]?.part }
+    /// How many endpoints a service was entered with; nil when it is not here.
+    package func endpoints(of service: ServiceName) -> Int? { parts[service]?.part.endpoints.count }
+
+    /// Endpoints of a service may get traffic or may not any more, and nothing else of it is another.
+    ///
+    /// - Parameter turned: their places among the part's endpoints.
+    package mutating func turn(_ service: ServiceName, _ turned: [(place: Int, eligible: Bool)]) {
+        guard let index = parts.index(forKey: service) else { return }
+        for (place, eligible) in turned {
+            let old = parts.values[index].part.endpoints[place].target
+            parts.values[index].part.endpoints[place].target.eligible = eligible
+            if stands(old, place, of: parts.values[index].part, parts.values[index].name) { byEndpoint[old.address]?.target.eligible = eligible }
+        }
+        for entry in parts.values[index].part.entries.indices {
+            let (address, places) = (parts.values[index].part.entries[entry].address, parts.values[index].part.entries[entry].places)
+            // The two addresses of a name follow each other and share their targets.
+            if entry % 2 == 1 {
+                parts.values[index].part.entries[entry].entry.targets = parts.values[index].part.entries[entry - 1].entry.targets
+            } else {
+                for (place, eligible) in turned {
+                    let found = places.partitioningIndex(of: place)
+                    if found < places.count, places[found] == place { parts.values[index].part.entries[entry].entry.targets[found].eligible = eligible }
+                }
+            }
+            services[address] = parts.values[index].part.entries[entry].entry
+        }
+    }
 
     /// Enters a service in place of what it had, or takes it out with nil.
     package mutating func set(_ service: ServiceName, _ name: NameID, to part: Part?) {
@@ -52,13 +78,18 @@ package struct ServiceTables: Sendable {
         for (address, entry, _) in part.entries { services[address] = entry }
         for place in part.endpoints.indices where part.endpoints[place] != old.part.endpoints[place] {
             let (target, local) = part.endpoints[place]
-            // Another service may stand for the address, or another endpoint of this one: of those of a node, which follow each other, the last.
-            if place + 1 < part.endpoints.count, part.endpoints[place + 1].target.address == target.address { continue }
-            guard let holder = byEndpoint[target.address], holder == (name, old.part.endpoints[place].target) else { continue }
+            guard stands(old.part.endpoints[place].target, place, of: part, name) else { continue }
             byEndpoint[target.address] = (name, target)
             self.local[target.address] = local
         }
         return true
+    }
+
+    /// Another service may stand for the address, or another endpoint of this one: of those of a node, which follow each other, the last.
+    private func stands(_ target: Snapshot.Target, _ place: Int, of part: Part, _ name: NameID) -> Bool {
+        if place + 1 < part.endpoints.count, part.endpoints[place + 1].target.address == target.address { return false }
+        guard let holder = byEndpoint[target.address] else { return false }
+        return holder == (name, target)
     }
 
     private mutating func claim(_ target: Snapshot.Target, _ local: Snapshot.LocalEndpoint?, _ service: ServiceName, _ name: NameID) {
@@ -84,5 +115,17 @@ package struct ServiceTables: Sendable {
             byEndpoint[address] = (name, target)
             self.local[address] = local
         }
+    }
+}
+
+extension [Int] {
+    /// Where a number is, or would be, among numbers in order.
+    fileprivate func partitioningIndex(of number: Int) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle] < number { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }

@@ -98,7 +98,7 @@ extension World {
         let isGone = liveness == .dead || liveness == .left
         let local = node.clock.local(now)
         node.catalog.liveness(event.member.name, liveness, local)
-        node.plan.setGone(event.member.name, isGone, local)
+        node.plan.setGone(event.member.name, isGone, local, random: isGone ? 0 : fraction(node))
         if isGone { closeLink(node, to: subject) }
         perform(node)
         // A loss counts now.

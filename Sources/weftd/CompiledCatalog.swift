@@ -45,28 +45,25 @@ struct CompiledCatalog {
             serverNameOf = [:]
         }
         for name in changes.gone { tables.set(name, names.id(name.description), to: nil) }
-        for service in changes.nodes ? fresh.services : changes.services {
+        for service in changes.nodes ? fresh.services : changes.services where !turn(service, since: old) {
             let name = names.id(service.service.name.description)
-            tables.set(service.service.name, name, to: turned(service, name, since: old) ?? part(service, name))
+            tables.set(service.service.name, name, to: part(service, name))
         }
         return isFirst || changes.names
     }
 
-    /// The part as it was, with other endpoints up and down; nil when there is more to it.
-    private func turned(_ service: CatalogView.ServiceView, _ name: NameID, since old: CatalogView) -> ServiceTables.Part? {
-        guard let old = old.service(service.service.name), old.service == service.service, old.subsets == service.subsets,
-            old.endpoints.hasSameEndpoints(as: service.endpoints), var part = tables.part(of: service.service.name),
-            part.endpoints.count == service.endpoints.count
-        else { return nil }
-        for place in part.endpoints.indices where old.endpoints.reaches[place] != service.endpoints.reaches[place] {
-            part.endpoints[place].target.eligible = service.endpoints[place].usable
+    /// Turns endpoints that are up or down since; false when there is more to it.
+    private mutating func turn(_ service: CatalogView.ServiceView, since old: CatalogView) -> Bool {
+        let name = service.service.name
+        guard let old = old.service(name), old.service == service.service, old.subsets == service.subsets,
+            old.endpoints.hasSameEndpoints(as: service.endpoints), tables.endpoints(of: name) == service.endpoints.count
+        else { return false }
+        var turned: [(place: Int, eligible: Bool)] = []
+        for place in service.endpoints.reaches.indices where old.endpoints.reaches[place] != service.endpoints.reaches[place] {
+            turned.append((place, service.endpoints[place].usable))
         }
-        for index in part.entries.indices {
-            // The two addresses of a name follow each other and share their targets.
-            part.entries[index].entry.targets =
-                index % 2 == 1 ? part.entries[index - 1].entry.targets : part.entries[index].places.map { part.endpoints[$0].target }
-        }
-        return part
+        tables.turn(name, turned)
+        return true
     }
 
     private mutating func part(_ service: CatalogView.ServiceView, _ name: NameID) -> ServiceTables.Part {

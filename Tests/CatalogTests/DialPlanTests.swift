@@ -25,10 +25,22 @@ import Testing
         #expect(plan.due(.at(1)).isEmpty)
         plan.disconnected("b", .at(1), random: 0)
         #expect(plan.due(.at(1.2)).isEmpty)
-        plan.setGone("b", true, .at(1.2))
+        plan.setGone("b", true, .at(1.2), random: 0)
         #expect(plan.due(.at(10)).isEmpty)
-        plan.setGone("b", false, .at(11))
+        plan.setGone("b", false, .at(11), random: 0)
         #expect(plan.due(.at(11)).count == 1)
+    }
+
+    @Test(arguments: [(1, 0.005), (100, 0.5), (1_000, 2)])
+    func thoseThatDialANodeThatReturnsDoNotDialAtOnce(_ nodes: Int, _ seconds: Double) {
+        var plan = DialPlan(node: "a")
+        let names = (0..<nodes).map { "b\($0)" }
+        plan.setNodes(Dictionary(uniqueKeysWithValues: names.map { ($0, b) }), .at(0))
+        for name in names where name != "b0" { plan.connected(name) }
+        plan.setGone("b0", true, .at(1), random: 0.5)
+        plan.setGone("b0", false, .at(2), random: 0.5)
+        #expect(plan.due(.at(2 + seconds / 2 - 0.001)).isEmpty)
+        #expect(plan.due(.at(2 + seconds / 2)).map(\.target) == [.node("b0")])
     }
 
     @Test func aDeadNodeIsDialledOnceWhenItIsCalled() {
@@ -36,7 +48,7 @@ import Testing
         plan.setNodes(["b": b], .at(0))
         plan.callOnce("b", .at(1))
         #expect(plan.due(.at(1)).isEmpty, "it is not gone: it has its turn")
-        plan.setGone("b", true, .at(2))
+        plan.setGone("b", true, .at(2), random: 0)
         plan.callOnce("nobody", .at(2))
         #expect(plan.due(.at(100)).isEmpty)
         plan.callOnce("b", .at(100))

@@ -18,6 +18,9 @@ package struct DialPlan: Sendable {
 
     /// How long the larger name waits for the smaller to dial.
     package static let patience = Duration.seconds(5)
+    /// All nodes dial one that returns, and each dial is a handshake for it: this for each of them, so that they take about a fifth of one of its workers.
+    package static let returnSpread = Duration.milliseconds(5)
+    package static let longestReturnSpread = Duration.seconds(2)
     /// The most dials under way at once.
     package static let simultaneous = 32
 
@@ -65,14 +68,17 @@ package struct DialPlan: Sendable {
         }
     }
 
-    package mutating func setGone(_ name: String, _ isGone: Bool, _ now: MonotonicTime) {
+    /// - Parameter random: from 0 to 1; when a node that returns is dialled.
+    package mutating func setGone(_ name: String, _ isGone: Bool, _ now: MonotonicTime, random: Double) {
         guard gone.contains(name) != isGone else { return }
         if isGone {
             gone.insert(name)
         } else {
             gone.remove(name)
             states[.node(name)]?.backoff.reset()
-            states[.node(name)]?.due = node < name ? now : now + Self.patience
+            let spread = min(Self.longestReturnSpread, Self.returnSpread * states.count)
+            let due = now + .nanoseconds(Int64(Double(spread.nanoseconds) * random))
+            states[.node(name)]?.due = node < name ? due : due + Self.patience
         }
     }
 
