@@ -17,7 +17,7 @@ package struct CatalogConfiguration: Sendable {
     package var debounce: Duration = .milliseconds(10)
     /// The most that grows to while a view costs much, so that publishing takes a fifth of the control loop's time at most.
     package var longestDebounce: Duration = .milliseconds(100)
-    /// The most that a view waits which only gives more than the one before: a node that is back says within this time what it has.
+    /// The most that a view waits, besides its pace, which only gives more than the one before: in a small mesh a node that is back says meanwhile what it has.
     package var improvement: Duration = .milliseconds(400)
     /// How often digests are compared with one random peer.
     package var exchange: Duration = .seconds(5)

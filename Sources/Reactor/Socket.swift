@@ -216,10 +216,16 @@ public enum Socket {
     /// Bounds what the kernel keeps for a socket that has not been sent yet (`TCP_NOTSENT_LOWAT`, tcp(7)); more makes it not writable.
     public static func setUnsentLimit(_ fd: CInt, _ bytes: CInt) { _ = try? set(fd, CInt(IPPROTO_TCP), TCP_NOTSENT_LOWAT, bytes) }
 
-    /// What the kernel keeps of a peer's bytes until they are read (`SO_RCVBUFFORCE`, socket(7)), in place of what it would find out by itself. It counts
-    /// its own bookkeeping, too, so it allows itself twice as much. Without CAP_NET_ADMIN `net.core.rmem_max` bounds it.
+    /// What the kernel keeps of a TCP peer's bytes until they are read, in place of what it would find out by itself (`SO_RCVBUFFORCE`, socket(7)). It
+    /// counts its own bookkeeping, too, so it allows itself twice as much.
+    ///
+    /// Older kernels keep the window of a connection that is established below what its first buffer allowed, unless the clamp is raised as well
+    /// (`TCP_WINDOW_CLAMP`, tcp(7)). Without CAP_NET_ADMIN nothing is set: a buffer within `net.core.rmem_max` would be less than the kernel finds out.
     public static func setReceiveBuffer(_ fd: CInt, _ bytes: CInt) {
-        do throws(Errno) { try set(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes) } catch { _ = try? set(fd, SOL_SOCKET, SO_RCVBUF, bytes) }
+        do throws(Errno) {
+            try set(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes)
+            try set(fd, CInt(IPPROTO_TCP), TCP_WINDOW_CLAMP, bytes)
+        } catch {}
     }
 
     /// Makes the next `close` send RST instead of FIN, and drop what was not sent.

@@ -18,7 +18,7 @@ package struct DialPlan: Sendable {
 
     /// How long the larger name waits for the smaller to dial.
     package static let patience = Duration.seconds(5)
-    /// All nodes dial one that returns, and each dial is a handshake for it: this for each of them, so that they take about a fifth of one of its workers.
+    /// All nodes dial one that returns, and each dial is a handshake for it: this for each of them, so that up to 400 take about a fifth of one of its workers.
     package static let returnSpread = Duration.milliseconds(5)
     package static let longestReturnSpread = Duration.seconds(2)
     /// The most dials under way at once.
